@@ -1,0 +1,126 @@
+"""The three row layouts of the high-volume topics, and the numbers their fields take.
+
+Points in time are microseconds since 1970 (a ``decimal`` of 8 bytes carries 18 digits; nanoseconds
+since 1970 have 19), durations are nanoseconds.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum, IntFlag
+
+import numpy as np
+
+from schemas.layout import Field, Layout
+
+NAMESPACE = "bytetracker"
+
+#: `low_watermark_us` of a source that has ended: it will never send another row.
+END_OF_SOURCE_US = 2**62
+
+
+class Kind(IntEnum):
+    """What a probe is for."""
+
+    NORTH_SOUTH = 0
+    EAST_WEST = 1
+    INTER_PROBER = 2
+
+
+class Leg(IntEnum):
+    """Which stretch of a probe's way a mirrored copy was taken on."""
+
+    ENCAPSULATED = 0  # Prober to the decapsulating ToR, IP-in-IP
+    PROBE = 1  # the SYN itself
+    REPLY = 2  # the answer, on its way to the Prober
+
+
+class ReplyKind(IntEnum):
+    NONE = 0
+    RST = 1
+    SYN_ACK = 2
+    ICMP = 3
+
+
+class Direction(IntEnum):
+    """Whether the switch mirrored the packet as it came in or as it went out."""
+
+    INGRESS = 0
+    EGRESS = 1
+
+
+class DigestFlag(IntFlag):
+    TRUNCATED = 1  # the copy is shorter than the packet; its hash cannot be compared
+    BAD_CHECKSUM = 2  # the TCP checksum of the packet is wrong
+    PAYLOAD_ALTERED = 4  # the keyed payload is not what was sent
+
+
+def _int(name: str, size_bytes: int, doc: str) -> Field:
+    return Field(name, "int", size_bytes, doc)
+
+
+OUTCOME = Layout(
+    "ProbeOutcome",
+    NAMESPACE,
+    (
+        _int("probe_id", 8, "prober << 32 | group << 3 | member"),
+        _int("sent_at_us", 8, "send time of the group, the same for all its members, us since 1970"),
+        _int("rtt_ns", 8, "round-trip time, ns; -1: no reply within the timeout"),
+        Field("content_hash", "hash", 8, "hash of the normalised probe as sent"),
+        Field("target", "bytes", 16, "address of the target, IPv6 or IPv4-mapped IPv6"),
+        Field("via", "bytes", 16, "address of the decapsulating ToR; zeros: none"),
+        _int("source_port", 4, "TCP source port, names the flow"),
+        _int("destination_port", 4, "TCP destination port"),
+        _int("reply_ttl", 2, "TTL or hop limit of the reply; -1: none"),
+        _int("kind", 1, "0 North-South, 1 East-West, 2 inter-Prober"),
+        _int("group_size", 1, "members of the group"),
+        _int("reply_kind", 1, "0 none, 1 RST, 2 SYN-ACK, 3 ICMP"),
+    ),
+)
+
+DIGEST = Layout(
+    "MirrorDigest",
+    NAMESPACE,
+    (
+        _int("probe_id", 8, "prober << 32 | group << 3 | member"),
+        _int("observed_at_us", 8, "when the collector's kernel received the copy, us since 1970"),
+        _int("exporter_time", 8, "raw ticks of the exporter's clock, not trusted; -1: none"),
+        Field("content_hash", "hash", 8, "hash of the normalised packet"),
+        _int("switch", 4, "number of the switch that mirrored it"),
+        _int("port", 4, "number of the port it was mirrored at; -1: unknown"),
+        _int("length", 4, "total length of the probe's IP packet, bytes"),
+        _int("ttl", 2, "TTL or hop limit"),
+        _int("flags", 2, "1 truncated, 2 bad TCP checksum, 4 payload altered"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        _int("direction", 1, "0 ingress, 1 egress"),
+    ),
+)
+
+EVIDENCE = Layout(
+    "LinkEvidence",
+    NAMESPACE,
+    (
+        _int("from_node", 4, "node the packet left; see schemas.nodes"),
+        _int("to_node", 4, "node it went to; -1: it was lost and the next hop is not known"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        _int("passed", 4, "copies seen on both sides"),
+        _int("lost", 4, "probes last seen on the near side"),
+        _int("altered", 4, "packets whose content differs between the two sides"),
+        _int("mirror_missing", 4, "copies that the far side should have mirrored and did not"),
+    ),
+)
+
+
+def rows_of(layout: Layout, columns: dict[str, np.ndarray | int], count: int) -> np.ndarray:
+    """Build `count` rows from columns (each of shape (count,) or a scalar).
+
+    Raises ValueError if a column is missing or unknown: a row with silent zeros is a lie.
+    """
+    names = set(layout.dtype.names or ())
+    if set(columns) != names:
+        raise ValueError(
+            f"{layout.name}: missing {sorted(names - set(columns))}, unknown {sorted(set(columns) - names)}"
+        )
+    rows = np.empty(count, layout.dtype)
+    for name, values in columns.items():
+        rows[name] = values
+    return rows
