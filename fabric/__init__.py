@@ -1,0 +1,1 @@
+"""The network: its model, inventory files, generators, faults, simulator and lab."""
