@@ -1,0 +1,1 @@
+"""Servers that ByteTracker brings along, so that a demo needs nothing but pip."""
