@@ -19,7 +19,9 @@ from producers.splitmix import U64, splitmix64
 PACKET_BYTES_MAX = 65_600
 """The longest packet that can be hashed: an IPv6 header and 65,535 bytes, rounded up to words."""
 
-HASH_KEYS: U64 = splitmix64(np.arange(PACKET_BYTES_MAX // 8, dtype=np.uint64) ^ np.uint64(0xC0FFEE)) | np.uint64(1)
+HASH_KEYS: U64 = splitmix64(
+    np.arange(PACKET_BYTES_MAX // 8, dtype=np.uint64) ^ np.uint64(0xC0FFEE)
+) | np.uint64(1)
 """u64[8200]: the multiplier of each word, counted from the start of the IP packet."""
 HASH_KEYS.flags.writeable = False
 
@@ -73,8 +75,18 @@ def content_hash(normalised: NDArray[np.uint8], lengths: NDArray[np.integer]) ->
     normalised: u8[n, w] as `normalise` returns it (w a multiple of 8, at most PACKET_BYTES_MAX).
     lengths: integers[n], the lengths given to `normalise`. Returns u64[n].
     """
-    words = np.ascontiguousarray(normalised).view(">u8").astype(np.uint64)
-    return finish_hash(words @ HASH_KEYS[: words.shape[1]], lengths)
+    return hash_words(as_words(normalised), lengths)
+
+
+def as_words(normalised: NDArray[np.uint8]) -> U64:
+    """Normalised packets as numbers: u8[n, w] -> u64[n, w / 8], the first byte of a word being its highest."""
+    return np.ascontiguousarray(normalised).view(">u8").astype(np.uint64)
+
+
+def hash_words(words: U64, lengths: NDArray[np.integer]) -> U64:
+    """`content_hash` of packets that are words already. words: u64[n, k], lengths: integers[n]. Returns u64[n]."""
+    weighted_sums: U64 = np.einsum("ij,j->i", words, HASH_KEYS[: words.shape[1]])
+    return finish_hash(weighted_sums, lengths)
 
 
 def finish_hash(weighted_sums: U64, lengths: NDArray[np.integer]) -> U64:

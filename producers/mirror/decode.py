@@ -1,0 +1,202 @@
+"""Any mirrored packet to columns: the walk through its headers, from the frame to the innermost IP packet.
+
+Each step reads one header of all rows at once and says where the next one starts. A row that cannot be read keeps
+going with whatever bytes there are, but its first error is recorded and its columns are blanked at the end; so no
+input raises, and no step needs a loop over rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from producers.addresses import Addresses
+from producers.content import as_words, hash_words, normalise
+from producers.mirror.errors import MirrorError, Verdicts
+from producers.mirror.erspan import MirrorFormat, MirrorHeaders, mirror_format, read_mirror_headers
+from producers.mirror.frames import Bools, Frames, Offsets, settle
+from producers.mirror.gre import GreHeaders, read_gre
+from producers.mirror.ip import (
+    PROTOCOL_GRE,
+    PROTOCOL_IPV4,
+    PROTOCOL_IPV6,
+    PROTOCOL_TCP,
+    IpHeaders,
+    announced_version,
+    read_ip,
+)
+from producers.mirror.link import network_layer
+from producers.mirror.transport import (
+    TCP_HEADER_LENGTH_MIN,
+    TransportHeaders,
+    read_transport,
+    tcp_checksum_is_right,
+)
+from producers.packets import I32, I64, U8, LinkType, PacketBatch
+from producers.splitmix import U64
+
+BLOCK_ROWS = 1024
+"""Rows per block that decode fastest: the tables of a block stay in the processor's cache (600-byte packets)."""
+
+CHECKSUM_UNKNOWN, CHECKSUM_WRONG, CHECKSUM_RIGHT = -1, 0, 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What n frames held, one row per frame. Where `errors` is not 0, nothing else means anything.
+
+    Of packets in packets (IP-in-IP), everything but `hop_ttl` is about the innermost one.
+    """
+
+    errors: U8  # MirrorError
+    received_us: I64
+    exporter: Addresses
+    mirror: MirrorHeaders
+    sequence: I64  # of GRE, -1: none
+    version: U8  # IP version inside: 4, 6; 0: no IP packet, and all that follows is absent
+    encapsulated: Bools  # an IP packet inside an IP packet was mirrored
+    source: Addresses
+    destination: Addresses
+    protocol: I32
+    ttl: I32
+    hop_ttl: I32  # TTL of the outermost mirrored header, the one that routers on the way count down
+    ip_id: I32  # -1: an IPv6 packet
+    length: I32  # total length of the IP packet
+    captured: I32  # bytes of it that are in the copy
+    truncated: Bools
+    transport: TransportHeaders
+    checksum: NDArray[np.int8]  # CHECKSUM_*; unknown if no TCP, truncated or a fragment
+    content_hash: U64
+    words: U64  # u64[n, k]: the normalised packet, see `content.as_words`
+    segment_at: Offsets  # where TCP's payload starts in the packet; meant for rows with TCP ports
+
+    def __len__(self) -> int:
+        return len(self.errors)
+
+
+def decode(batch: PacketBatch) -> Decoded:
+    """Decode all frames of a batch; give it blocks of about BLOCK_ROWS for speed. Never raises, whatever the bytes."""
+    frames, verdicts = Frames(batch.data), Verdicts(len(batch))
+    outer, gre, mirror, end = _unwrap(frames, batch, verdicts)
+    inner = _read_inner(frames, mirror, end, verdicts)
+    is_ip = inner.headers.readable
+    width = int(inner.captured.max(initial=0))
+    normalised = normalise(frames.window(inner.at, width), inner.captured)
+    words = as_words(normalised)
+    headers = inner.headers
+    whole = is_ip & (headers.fragment_offset == 0) & ~headers.more_fragments & ~inner.truncated
+    # Without a first fragment there is no upper-layer header.
+    protocol = np.where(is_ip & (headers.fragment_offset == 0), headers.protocol, -1)
+    transport_at = settle(headers.header_length, is_ip)
+    transport = read_transport(Frames(normalised), transport_at, inner.captured, protocol)
+    is_tcp = whole & (protocol == PROTOCOL_TCP) & ~headers.rerouted
+    is_tcp &= headers.total_length - headers.header_length >= TCP_HEADER_LENGTH_MIN
+    right = tcp_checksum_is_right(words, headers.version, headers.header_length, headers.total_length, is_tcp)
+    return Decoded(
+        errors=verdicts.errors,
+        received_us=batch.received_us,
+        exporter=outer.source,
+        mirror=mirror,
+        sequence=gre.sequence,
+        version=np.where(is_ip, headers.version, np.uint8(0)),
+        encapsulated=inner.encapsulated,
+        source=headers.source,
+        destination=headers.destination,
+        protocol=np.where(is_ip, headers.protocol, -1),
+        ttl=headers.ttl,
+        hop_ttl=inner.hop_ttl,
+        ip_id=headers.ip_id,
+        length=headers.total_length,
+        captured=inner.captured,
+        truncated=inner.truncated,
+        transport=transport,
+        checksum=np.where(is_tcp, right, np.int8(CHECKSUM_UNKNOWN)).astype(np.int8),
+        content_hash=hash_words(words, inner.captured),
+        words=words,
+        segment_at=settle((headers.header_length + transport.tcp_header_length).astype(np.int32), is_tcp),
+    )
+
+
+def _unwrap(
+    frames: Frames, batch: PacketBatch, verdicts: Verdicts
+) -> tuple[IpHeaders, GreHeaders, MirrorHeaders, I32]:
+    """From the frame to what was mirrored. The last column is the first byte beyond it in each row."""
+    ethertype, at = network_layer(frames, batch.link_type, 0, verdicts.good)
+    outer = read_ip(frames, at, batch.lengths, announced_version(ethertype), verdicts.good)
+    verdicts.fail(
+        outer.cut | (outer.version == 0) | (outer.protocol != PROTOCOL_GRE), MirrorError.NOT_A_MIRROR
+    )
+    verdicts.fail(~outer.readable, MirrorError.OUTER_IP_INVALID)
+    verdicts.fail(outer.fragment_offset > 0, MirrorError.OUTER_FRAGMENT)
+    end = np.minimum(batch.lengths, at + outer.total_length)
+    gre_at = settle(at + outer.header_length, verdicts.good)
+    gre = read_gre(frames, gre_at, end, verdicts.good)
+    verdicts.fail(gre_at + 4 > end, MirrorError.GRE_CUT)
+    formats = mirror_format(gre, verdicts.good)
+    verdicts.fail((formats == MirrorFormat.NONE) | ~gre.is_version_0, MirrorError.NOT_A_MIRROR)
+    verdicts.fail(gre.has_routing, MirrorError.GRE_ROUTING)
+    verdicts.fail(gre.cut, MirrorError.GRE_CUT)
+    return outer, gre, read_mirror_headers(frames, formats, gre, end, verdicts), end
+
+
+@dataclass(frozen=True, slots=True)
+class _Inner:
+    """The innermost IP packet of each row; `headers.readable` says where there is one."""
+
+    headers: IpHeaders
+    at: Offsets
+    captured: I32
+    encapsulated: Bools
+    hop_ttl: I32
+
+    @property
+    def truncated(self) -> Bools:
+        return self.headers.readable & (self.captured < self.headers.total_length)
+
+
+def _read_inner(frames: Frames, mirror: MirrorHeaders, end: I32, verdicts: Verdicts) -> _Inner:
+    ethertype, at = network_layer(frames, LinkType.ETHERNET, mirror.payload_at, verdicts.good)
+    version = announced_version(ethertype)
+    if mirror.starts_with_ip.any():
+        at = settle(np.where(mirror.starts_with_ip, mirror.payload_at, at).astype(np.int32), verdicts.good)
+        version = np.where(mirror.starts_with_ip, frames.window(at, 1)[:, 0] >> 4, version)
+    verdicts.fail(at > end, MirrorError.INNER_CUT)
+    headers = read_ip(frames, at, end, version, verdicts.good)
+    verdicts.fail(headers.cut, MirrorError.INNER_CUT)
+    is_ip = (version != 0) | mirror.starts_with_ip
+    verdicts.fail(is_ip & ~headers.readable, MirrorError.INNER_IP_INVALID)
+    inner = _Inner(
+        headers=headers,
+        at=settle(at, headers.readable),
+        captured=_captured(headers, at, end),
+        encapsulated=np.zeros(len(end), dtype=np.bool_),
+        hop_ttl=headers.ttl,
+    )
+    return _descend(frames, inner)
+
+
+def _descend(frames: Frames, inner: _Inner) -> _Inner:
+    """From an IP packet to the one that it carries, in the rows where it carries one that can be read."""
+    outer = inner.headers
+    is_tunnel = outer.readable & ((outer.protocol == PROTOCOL_IPV4) | (outer.protocol == PROTOCOL_IPV6))
+    is_tunnel &= (outer.fragment_offset == 0) & ~outer.more_fragments
+    if not is_tunnel.any():
+        return inner
+    version = np.where(outer.protocol == PROTOCOL_IPV4, np.uint8(4), np.uint8(6))
+    at = settle(inner.at + outer.header_length, is_tunnel)
+    end = (inner.at + inner.captured).astype(np.int32)
+    headers = read_ip(frames, at, end, version, is_tunnel)
+    found = headers.readable
+    return _Inner(
+        headers=outer.replaced(found, headers),
+        at=settle(np.where(found, at, inner.at).astype(np.int32), outer.readable),
+        captured=np.where(found, _captured(headers, at, end), inner.captured),
+        encapsulated=found,
+        hop_ttl=outer.ttl,
+    )
+
+
+def _captured(headers: IpHeaders, at: Offsets, end: I32) -> I32:
+    return np.where(headers.readable, np.minimum(end - at, headers.total_length), 0).astype(np.int32)
