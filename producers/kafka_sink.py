@@ -95,8 +95,8 @@ class KafkaSink:
             if time.monotonic() >= deadline_s:
                 self.counts.queue_full_failures += 1
                 raise DeliveryError(
-                    f"{self._topic}: no room for {len(message)} bytes after {self._settings.queue_wait_ms} ms; "
-                    f"{self._bytes} bytes wait for the broker at {self._settings.bootstrap_servers}"
+                    f"{self._topic}: no room for {len(message)} bytes after "
+                    f"{self._settings.queue_wait_ms} ms; {self._bytes} bytes wait for the broker at {self._settings.bootstrap_servers}"
                 )
             self._producer.poll(_WAIT_S)
             self._check()

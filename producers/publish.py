@@ -158,12 +158,22 @@ class BatchPublisher:
         packets = {each.row: each.packet for each in altered}
         written = set()
         for partition, indices in _by_partition(rows, self.partitions):
+            cells = (
+                [(position, packets[row]) for position, row in enumerate(indices.tolist()) if row in packets]
+                if packets
+                else []
+            )
             self._write_rows(
-                partition, rows, indices, low_watermark_us, now_us, packets, counts_of.pop(partition, [])
+                partition,
+                rows[indices],
+                low_watermark_us,
+                now_us,
+                altered=cells,
+                exporters=counts_of.pop(partition, []),
             )
             written.add(partition)
         for partition, counts in counts_of.items():
-            self._write(partition, rows[:0], low_watermark_us, now_us, (), counts)
+            self._write(partition, rows[:0], low_watermark_us, now_us, exporters=counts)
             written.add(partition)
         for partition in range(self.partitions):
             idle_us = now_us - self._written_at_us[partition]
@@ -196,33 +206,29 @@ class BatchPublisher:
         self,
         partition: int,
         rows: NDArray[np.void],
-        indices: NDArray[np.intp],
         low_watermark_us: int,
         now_us: int,
-        packets: dict[int, bytes],
+        *,
+        altered: Sequence[tuple[int, bytes]],
         exporters: Sequence[ExporterCount],
     ) -> None:
-        mine = rows[indices]
+        """All rows of one partition, in as many messages as they need."""
         promised = self._low_watermark_us[partition]
-        self.counts.rows_behind_watermark += int(np.count_nonzero(mine[self._time_field] < promised))
-        extra = np.zeros(len(mine), np.int64)
-        marked: list[AlteredPacket] = []
-        if packets:
-            for position in np.flatnonzero(np.isin(indices, list(packets))).tolist():
-                packet = packets[int(indices[position])]
-                extra[position] = len(packet) + _ALTERED_OVERHEAD_BYTES
-                marked.append(AlteredPacket(position, packet))
-        cuts = list(_cuts(mine, extra, self._message_bytes_max))
-        for start, stop in cuts:
-            last = stop == len(mine)
-            part = [AlteredPacket(a.row - start, a.packet) for a in marked if start <= a.row < stop]
+        self.counts.rows_behind_watermark += int(np.count_nonzero(rows[self._time_field] < promised))
+        extra = np.zeros(len(rows), np.int64)
+        for row, packet in altered:
+            extra[row] = len(packet) + _ALTERED_OVERHEAD_BYTES
+        for start, stop in _cuts(rows, extra, self._message_bytes_max):
+            last = stop == len(rows)
             self._write(
                 partition,
-                mine[start:stop],
+                rows[start:stop],
                 low_watermark_us if last else promised,
                 now_us,
-                part,
-                exporters if last else (),
+                altered=[
+                    AlteredPacket(row - start, packet) for row, packet in altered if start <= row < stop
+                ],
+                exporters=exporters if last else (),
             )
 
     def _write(
@@ -231,6 +237,7 @@ class BatchPublisher:
         rows: NDArray[np.void],
         low_watermark_us: int,
         now_us: int,
+        *,
         altered: Sequence[AlteredPacket] = (),
         exporters: Sequence[ExporterCount] = (),
     ) -> None:

@@ -1,10 +1,10 @@
 """What comes back for a probe, and the probe itself, read in columns.
 
-A closed port answers RST with ack = seq + 1 + payload; an open one SYN-ACK, which acknowledges the SYN alone; a
-router or host answers ICMP with the head of the packet it could not deliver. All three give back the 32 bits of
-the sequence number, and with the Prober's number the probe ID. A server with TCP Fast Open that accepts data
-without a cookie would acknowledge the payload too; its SYN-ACK is then another probe's by number, and the caller
-tells by the addresses and ports, which `producers.matching` compares.
+A closed port answers RST with ack = seq + 1 + payload; an open one SYN-ACK, which acknowledges the SYN
+alone; a router or host answers ICMP with the head of the packet it could not deliver. All three give back
+the 32 bits of the sequence number, and with the Prober's number the probe ID. A server with TCP Fast Open
+that accepts data without a cookie would acknowledge the payload too; its SYN-ACK is then another probe's by
+number, and the caller tells by the addresses and ports, which `producers.matching` compares.
 
 Sources: RFC 9293 section 3.10.7 (RST and SYN-ACK), RFC 792 and RFC 4443 (ICMP errors).
 """
@@ -68,8 +68,8 @@ def parse_replies(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]
     """Read replies to probes; whatever is none gets kind 0.
 
     packets: u8[n, w], rows starting with an IP header. lengths: integers[n], bytes captured of each row.
-    Returns REPLY_DTYPE[n]. Any bytes are accepted. Checksums are not verified: a NIC or the kernel did so, and on a
-    virtual link they may not be filled in.
+    Returns REPLY_DTYPE[n]. Any bytes are accepted. Checksums are not verified: a NIC or the kernel did so,
+    and on a virtual link they may not be filled in.
     """
     reply = np.zeros(len(packets), REPLY_DTYPE)
     reply["icmp_type"] = reply["icmp_code"] = -1
@@ -98,8 +98,8 @@ def parse_replies(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]
 def parse_probes(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]:
     """Read probes, bare or encapsulated; whatever is none gets leg -1.
 
-    packets, lengths: as for `parse_replies`. Returns SEEN_PROBE_DTYPE[n]. Any bytes are accepted. A probe is a SYN
-    without ACK whose IP packet has exactly the length of a probe; its payload is not read here.
+    packets, lengths: as for `parse_replies`. Returns SEEN_PROBE_DTYPE[n]. Any bytes are accepted. A probe is
+    a SYN without ACK whose IP packet has exactly the length of a probe; its payload is not read here.
     """
     seen = np.zeros(len(packets), SEEN_PROBE_DTYPE)
     seen["leg"] = _NOT_OURS
@@ -144,7 +144,7 @@ class _IpHeaders:
             self.v4, _number(packets, offset + 9, 1), _number(packets, offset + 6, 1)
         )
         self.ttl: I64 = np.where(self.v4, _number(packets, offset + 8, 1), _number(packets, offset + 7, 1))
-        # A fragment (offset or MF set) has no whole TCP header to trust; probes and replies are never fragmented.
+        # A fragment (offset or MF set) has no whole TCP header; probes and replies are never fragmented.
         fragment = self.v4 & (_number(packets, offset + 6, 2) & 0x3FFF != 0)
         self.whole = (self.v4 | v6) & (header >= IPV4_HEADER_LENGTH) & (total >= header) & ~fragment
         self.whole &= (self.payload <= captured) & (self.end <= captured)
@@ -178,7 +178,7 @@ class _IpHeaders:
 
 
 def _number(packets: U8, column: I64, size: int) -> I64:
-    """The big-endian number of `size` bytes (1, 2 or 4) at a byte column of each row; bytes outside read as zero."""
+    """The big-endian number of `size` bytes (1, 2 or 4) at a byte column of each row; outside bytes are 0."""
     width = packets.shape[1]
     first = int(column[0]) if len(column) else 0
     if first + size <= width and (column == first).all():

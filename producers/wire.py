@@ -2,13 +2,13 @@
 
 What comes back is read by `producers.replies`.
 
-A packet is a row of u8[n, w] that starts with its outermost IP header. Nothing is sent twice, so the IPv4
-identification is 0 and DF is set. Checksums are sums modulo 65535, and the pattern of the payload is known, so
-they are computed from the header words and the probe ID alone, never by reading the payload again; the same holds
-for the content hash of an IPv4 probe (`content_hash_as_sent`).
+A packet is a row of u8[n, w] that starts with its outermost IP header. Nothing is sent twice, so the
+IPv4 identification is 0 and DF is set. Checksums are sums modulo 65535, and the pattern of the payload is
+known, so they are computed from the header words and the probe ID alone, never by reading the payload
+again; the same holds for the content hash of an IPv4 probe (`content_hash_as_sent`).
 
-Sources: RFC 791, RFC 8200, RFC 9293 (headers), RFC 1071 (checksum), RFC 2003 (IPv4 in IPv4), RFC 2473 and 4213
-(protocol 41 for IPv6 inside, 4 for IPv4 inside).
+Sources: RFC 791, RFC 8200, RFC 9293 (headers), RFC 1071 (checksum), RFC 2003 (IPv4 in IPv4), RFC 2473 and
+4213 (protocol 41 for IPv6 inside, 4 for IPv4 inside).
 """
 
 import numpy as np
@@ -42,7 +42,7 @@ PROBE_DTYPE = np.dtype(
         ("destination_port", np.int32),
     ]
 )
-"""What `build` reads. Addresses are IPv6 or IPv4-mapped IPv6; any structured array with these names will do."""
+"""What `build` reads; any structured array with these names will do. Addresses are IPv6 or IPv4-mapped."""
 
 _V4_PREFIX = np.uint64(0xFFFF)
 _MOD = np.uint64(65535)
@@ -66,32 +66,32 @@ def address_words(addresses: NDArray[np.void]) -> tuple[U64, U64]:
 def is_ipv4(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
     """Which addresses are IPv4-mapped: V16[n] -> bool[n]."""
     high, low = address_words(addresses)
-    return (high == 0) & (low >> np.uint64(32) == _V4_PREFIX)
+    mapped: NDArray[np.bool_] = (high == 0) & (low >> np.uint64(32) == _V4_PREFIX)
+    return mapped
 
 
 def is_set(addresses: NDArray[np.void]) -> NDArray[np.bool_]:
     """Which addresses are not all zeros: V16[n] -> bool[n]."""
     high, low = address_words(addresses)
-    return (high | low) != 0
+    found: NDArray[np.bool_] = (high | low) != 0
+    return found
 
 
 def build(probes: NDArray[np.void], dscp: int = DSCP) -> tuple[U8, NDArray[np.int32]]:
     """The packets of n probes.
 
     probes: structured[n] with the fields of PROBE_DTYPE. dscp: 0..63, used in the inner and the outer header.
-    Returns u8[n, w] and i32[n]: packets and their lengths in bytes; w is the longest, the rest of a row is zero.
+    Returns u8[n, w] and i32[n]: packets and their lengths in bytes; w is the longest, the rest of a row
+    is zero.
     Raises ValueError if source and target (or outer source and via) are not of one family.
     """
-    inner_v4 = is_ipv4(probes["target"])
-    outer = is_set(probes["via"])
-    outer_v4 = outer & is_ipv4(probes["via"])
+    inner_v4, outer, outer_v4 = _shapes(probes)
     if (is_ipv4(probes["source"]) != inner_v4).any():
         raise ValueError("source and target of a probe must be of one address family")
-    if (is_ipv4(probes["outer_source"][outer]) != outer_v4[outer]).any():
+    if outer.any() and (is_ipv4(probes["outer_source"][outer]) != outer_v4[outer]).any():
         raise ValueError("outer source and decapsulating ToR of a probe must be of one address family")
-    outer_length = np.where(outer, np.where(outer_v4, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH), 0)
-    inner_length = np.where(inner_v4, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH) + TCP_LENGTH
-    lengths = (outer_length + inner_length).astype(np.int32)
+    outer_length = _outer_length(outer, outer_v4)
+    lengths = packet_lengths(probes)
     shape = inner_v4 * 4 + outer * 2 + outer_v4
     shapes = np.unique(shape)
     if len(shapes) == 1:
@@ -102,6 +102,27 @@ def build(probes: NDArray[np.void], dscp: int = DSCP) -> tuple[U8, NDArray[np.in
         alike = _build_alike(probes[rows], dscp, bool(inner_v4[rows[0]]), int(outer_length[rows[0]]))
         packets[rows, : alike.shape[1]] = alike
     return packets, lengths
+
+
+def packet_lengths(probes: NDArray[np.void]) -> NDArray[np.int32]:
+    """Bytes of each probe's packet, encapsulation included. probes: structured[n] as for `build`."""
+    inner_v4, outer, outer_v4 = _shapes(probes)
+    inner_length = np.where(inner_v4, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH) + TCP_LENGTH
+    lengths: NDArray[np.int32] = (_outer_length(outer, outer_v4) + inner_length).astype(np.int32)
+    return lengths
+
+
+def _shapes(
+    probes: NDArray[np.void],
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+    """IPv4 inside, encapsulated, IPv4 outside."""
+    outer = is_set(probes["via"])
+    outer_v4 = outer & is_ipv4(probes["via"]) if outer.any() else outer
+    return is_ipv4(probes["target"]), outer, outer_v4
+
+
+def _outer_length(outer: NDArray[np.bool_], outer_v4: NDArray[np.bool_]) -> NDArray[np.int64]:
+    return np.where(outer, np.where(outer_v4, IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH), 0)
 
 
 def content_hash_as_sent(probes: NDArray[np.void]) -> U64:
@@ -125,7 +146,14 @@ def content_hash_as_sent(probes: NDArray[np.void]) -> U64:
 
 def _content_hash_v4(probes: NDArray[np.void]) -> U64:
     head = np.zeros((len(probes), IPV4_HEADER_LENGTH + TCP_HEADER_LENGTH), dtype=np.uint8)
-    _write_ipv4(head, 0, PROTOCOL_TCP, IPV4_HEADER_LENGTH + TCP_LENGTH, probes["source"], probes["target"])
+    _write_ipv4(
+        head,
+        0,
+        PROTOCOL_TCP,
+        IPV4_HEADER_LENGTH + TCP_LENGTH,
+        source=probes["source"],
+        target=probes["target"],
+    )
     _write_tcp(head[:, IPV4_HEADER_LENGTH:], probes)
     head[:, [1, 8, 10, 11]] = 0  # what routers may change, as content.mask_mutable_fields
     probe_id = probes["probe_id"].astype(np.uint64)
@@ -144,21 +172,36 @@ def _build_alike(probes: NDArray[np.void], dscp: int, inner_v4: bool, outer_leng
     packets = np.empty((len(probes), outer_length + inner_length), dtype=np.uint8)
     inner_protocol = PROTOCOL_IPV4 if inner_v4 else PROTOCOL_IPV6
     if outer_length == IPV4_HEADER_LENGTH:
-        _write_ipv4(packets, dscp, inner_protocol, packets.shape[1], probes["outer_source"], probes["via"])
+        _write_ipv4(
+            packets,
+            dscp,
+            inner_protocol,
+            packets.shape[1],
+            source=probes["outer_source"],
+            target=probes["via"],
+        )
     elif outer_length:
-        _write_ipv6(packets, dscp, inner_protocol, inner_length, probes["outer_source"], probes["via"])
+        _write_ipv6(
+            packets, dscp, inner_protocol, inner_length, source=probes["outer_source"], target=probes["via"]
+        )
     inner = packets[:, outer_length:]
     if inner_v4:
-        _write_ipv4(inner, dscp, PROTOCOL_TCP, inner_length, probes["source"], probes["target"])
+        _write_ipv4(inner, dscp, PROTOCOL_TCP, inner_length, source=probes["source"], target=probes["target"])
     else:
-        _write_ipv6(inner, dscp, PROTOCOL_TCP, TCP_LENGTH, probes["source"], probes["target"])
+        _write_ipv6(inner, dscp, PROTOCOL_TCP, TCP_LENGTH, source=probes["source"], target=probes["target"])
     _write_tcp(inner[:, header_length:], probes)
     inner[:, header_length + TCP_HEADER_LENGTH :] = build_payload(probes["probe_id"], probes["sent_at_us"])
     return packets
 
 
 def _write_ipv4(
-    out: U8, dscp: int, protocol: int, total_length: int, source: NDArray[np.void], target: NDArray[np.void]
+    out: U8,
+    dscp: int,
+    protocol: int,
+    total_length: int,
+    *,
+    source: NDArray[np.void],
+    target: NDArray[np.void],
 ) -> None:
     source32 = address_words(source)[1] & np.uint64(0xFFFFFFFF)
     target32 = address_words(target)[1] & np.uint64(0xFFFFFFFF)
@@ -173,7 +216,13 @@ def _write_ipv4(
 
 
 def _write_ipv6(
-    out: U8, dscp: int, protocol: int, payload_length: int, source: NDArray[np.void], target: NDArray[np.void]
+    out: U8,
+    dscp: int,
+    protocol: int,
+    payload_length: int,
+    *,
+    source: NDArray[np.void],
+    target: NDArray[np.void],
 ) -> None:
     traffic_class = dscp << 2
     out[:, :8] = np.array(
