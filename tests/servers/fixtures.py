@@ -1,0 +1,115 @@
+"""Fixtures that start the servers; `tests/conftest.py` names this module in `pytest_plugins`.
+
+Servers that only serve live for the whole run; those that a test breaks are the test's own.
+"""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
+from tests.servers.clickhouse_server import ClickHouseNative
+from tests.servers.kafka_server import ApacheKafka
+from tests.servers.provisioned import clickhouse_library, java_command, kafka_libraries, missing_server
+from tests.servers.proxy import CuttableProxy
+
+Broker = EmbeddedBroker | ApacheKafka
+_BROKERS = ("embedded", "apache_kafka")
+
+
+@pytest.fixture(scope="session")
+def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedBroker]:
+    """The embedded broker, shared by all tests: use topic names of your own."""
+    log_path = tmp_path_factory.mktemp("embedded-broker") / "broker.log"
+    with EmbeddedBroker(EmbeddedBrokerOptions(log_path=log_path)) as broker:
+        yield broker
+
+
+@pytest.fixture(scope="session")
+def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
+    """Apache Kafka, shared by all tests: use topic names of your own."""
+    java, libraries = java_command(), kafka_libraries()
+    if java is None:
+        missing_server("no Java runtime of version 17 or newer")
+    if libraries is None:
+        missing_server("the jars of Apache Kafka are not in .cache/kafka")
+    kafka = ApacheKafka(java, libraries, tmp_path_factory.mktemp("kafka"))
+    kafka.start()
+    yield kafka
+    kafka.stop()
+
+
+@pytest.fixture(params=_BROKERS)
+def broker(request: pytest.FixtureRequest) -> Broker:
+    """Either broker in turn: has ``bootstrap``."""
+    found: Broker = request.getfixturevalue(
+        "embedded_broker" if request.param == "embedded" else "apache_kafka"
+    )
+    return found
+
+
+@pytest.fixture
+def start_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ClickHouseNative]]:
+    """Start ClickHouse servers that the test may stop, kill and restart; ended after the test."""
+    yield from _clickhouse_servers(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def clickhouse_native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseNative]:
+    """ClickHouse over its native port, shared by all tests: use a database of your own."""
+    for start in _clickhouse_servers(tmp_path_factory):
+        yield start()
+
+
+def _clickhouse_servers(folders: pytest.TempPathFactory) -> Iterator[Callable[[], ClickHouseNative]]:
+    started: list[ClickHouseNative] = []
+
+    def start() -> ClickHouseNative:
+        library = clickhouse_library()
+        if library is None:
+            missing_server("the ClickHouse library is not in .cache/clickhouse")
+        server = ClickHouseNative(library, folders.mktemp("clickhouse"))
+        server.start()
+        started.append(server)
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+@pytest.fixture
+def cuttable_proxy() -> Iterator[Callable[[int], CuttableProxy]]:
+    """Put a proxy in front of a loopback port: ``cuttable_proxy(port)``; closed after the test."""
+    proxies: list[CuttableProxy] = []
+
+    def open_proxy(upstream_port: int, port: int = 0) -> CuttableProxy:
+        proxies.append(CuttableProxy(upstream_port, port))
+        return proxies[-1]
+
+    yield open_proxy
+    for proxy in proxies:
+        proxy.close()
+
+
+@pytest.fixture(params=_BROKERS)
+def proxied_broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[CuttableProxy]:
+    """A proxy in front of either broker, which sends its clients back to the proxy.
+
+    ``address`` is the value for ``bootstrap.servers``. A broker tells its clients where to connect, so
+    a proxy that it does not know of would be left aside after the first request.
+    """
+    if request.param == "apache_kafka":
+        kafka: ApacheKafka = request.getfixturevalue("apache_kafka")
+        proxy = CuttableProxy(kafka.behind_proxy_port, kafka.proxy_port)
+        yield proxy
+        proxy.close()
+        return
+    proxy = CuttableProxy(upstream_port=0)
+    log_path = tmp_path_factory.mktemp("proxied-broker") / "broker.log"
+    with EmbeddedBroker(EmbeddedBrokerOptions(log_path=log_path, advertised=proxy.address)) as embedded:
+        proxy.upstream_port = embedded.port
+        yield proxy
+    proxy.close()
