@@ -39,23 +39,29 @@ def create_topic(bootstrap: str, partitions: int = 1, **config: str) -> str:
     return topic
 
 
-def produce(bootstrap: str, topic: str, values: list[bytes]) -> None:
-    """Produce to partition 0, idempotently, and see that every message was acknowledged."""
-    errors: list[KafkaError] = []
+class Deliveries:
+    """Collects what went wrong with messages; its ``report`` is a delivery callback."""
 
-    def delivered(error: KafkaError | None, message: Message) -> None:
+    def __init__(self) -> None:
+        self.errors: list[KafkaError] = []
+
+    def report(self, error: KafkaError | None, message: Message) -> None:
         del message
         if error is not None:
-            errors.append(error)
+            self.errors.append(error)
 
+
+def produce(bootstrap: str, topic: str, values: list[bytes]) -> None:
+    """Produce to partition 0, idempotently, and see that every message was acknowledged."""
+    deliveries = Deliveries()
     producer = Producer(
         {"bootstrap.servers": bootstrap, "enable.idempotence": True, "message.timeout.ms": 20000}
     )
     for value in values:
-        producer.produce(topic, value, partition=0, on_delivery=delivered)
+        producer.produce(topic, value, partition=0, on_delivery=deliveries.report)
         producer.poll(0)
     assert producer.flush(30) == 0
-    assert errors == []
+    assert deliveries.errors == []
 
 
 def consume(bootstrap: str, topic: str, count: int, timeout_s: float = 20) -> list[bytes]:
@@ -186,7 +192,7 @@ def test_embedded_broker_dies_with_a_parent_that_was_killed(tmp_path: Path) -> N
 
 def test_broker_behind_a_proxy_is_out_of_reach_and_back(proxied_broker: CuttableProxy) -> None:
     topic = create_topic(proxied_broker.address)
-    errors: list[KafkaError] = []
+    deliveries = Deliveries()
     producer = Producer(
         {
             "bootstrap.servers": proxied_broker.address,
@@ -199,14 +205,12 @@ def test_broker_behind_a_proxy_is_out_of_reach_and_back(proxied_broker: Cuttable
     for value in (b"before", b"refused", b"swallowed", b"after"):
         if value in {b"refused", b"swallowed"}:
             proxied_broker.cut("refuse" if value == b"refused" else "black_hole")
-        producer.produce(
-            topic, value, partition=0, on_delivery=lambda error, _: error and errors.append(error)
-        )
+        producer.produce(topic, value, partition=0, on_delivery=deliveries.report)
         still_queued = producer.flush(1.5)
         assert still_queued == (0 if value in {b"before", b"after"} else 1)
         proxied_broker.cut("pass")
         assert producer.flush(20) == 0
-    assert errors == []
+    assert deliveries.errors == []
     assert consume(proxied_broker.address, topic, 5, timeout_s=3) == [
         b"before",
         b"refused",
