@@ -7,6 +7,7 @@ that every later call raises, so the process ends instead of going on with a hol
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -76,7 +77,9 @@ class KafkaSink:
         forbidden = sorted(set(extra or {}) & set(delivery))
         if forbidden:
             raise ValueError(f"extra Kafka settings must not set {', '.join(forbidden)}")
-        self._producer = Producer(config | dict(extra or {}) | delivery, error_cb=self._on_error)
+        self._producer = Producer(
+            config | dict(extra or {}) | delivery, error_cb=self._on_error, logger=logging.getLogger(__name__)
+        )
         self._topic = topic
         self._settings = settings
         self._bytes = 0
@@ -96,7 +99,8 @@ class KafkaSink:
                 self.counts.queue_full_failures += 1
                 raise DeliveryError(
                     f"{self._topic}: no room for {len(message)} bytes after "
-                    f"{self._settings.queue_wait_ms} ms; {self._bytes} bytes wait for the broker at {self._settings.bootstrap_servers}"
+                    f"{self._settings.queue_wait_ms} ms; {self._bytes} bytes wait for the broker "
+                    f"at {self._settings.bootstrap_servers}"
                 )
             self._producer.poll(_WAIT_S)
             self._check()

@@ -369,9 +369,9 @@ def _check_prefixes(fabric: Fabric, settings: PlanSettings, targets: NDArray[np.
         base = np.frombuffer(pack_address(network.network_address), np.uint8)
         allowed |= ((packed & np.frombuffer(mask, np.uint8)) == base).all(axis=1)
     if not allowed.all():
-        bad = targets[int(np.flatnonzero(~allowed)[0])]
+        bad = sorted({bytes(address) for address in targets[~allowed]})
         raise PlanRefused(
-            f"{np.count_nonzero(~allowed)} targets are outside the allowed prefixes "
-            f"({', '.join(prefixes) or 'none configured'}), for one {unpack_address(bytes(bad))}; "
+            f"{len(bad)} targets are outside the allowed prefixes "
+            f"({', '.join(prefixes) or 'none configured'}), for one {unpack_address(bad[0])}; "
             f"correct the inventory or its target_prefixes"
         )
