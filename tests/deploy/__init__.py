@@ -1,0 +1,1 @@
+"""What is described for production is checked as far as it can be without running it."""
