@@ -1,0 +1,359 @@
+"""The simulator: probes of a stretch of time in, what Prober and collectors would report out.
+
+What it models, hop by hop and for all packets at once:
+
+- every switch hashes the five-tuple with a seed of its own; encapsulated probes by their outer addresses
+  alone, as routers do that know no inner header;
+- every switch mirrors at ingress: leg 0 up to and including the decapsulating switch. That one mirrors the
+  packet once, as it came in, and forwards the inner packet; leg 1 is seen from the next switch on;
+- TTLs count down per switch: the outer one on leg 0, the inner one from decapsulation on (which counts as a
+  hop), and 64 again for the reply;
+- a kernel drops a probe with a bad TCP checksum and answers the others with a RST; a Prober, which reads raw
+  packets, takes a RST whatever its checksum.
+
+A fault acts on packets by the send time of their probe. Everything is a function of seed, faults and probes:
+runs over the same probes agree, however they are cut into slices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabric.faults import FaultSpec
+from fabric.index import FabricIndex
+from fabric.lookup import ColumnLookup
+from fabric.model import Fabric
+from fabric.simulator.active import ActiveFault, Chips, activate
+from fabric.simulator.content import alter, packet_length, reply_hash
+from fabric.simulator.draws import draw_exponential_pair, draw_uniform
+from fabric.simulator.routes import NO_LINK, Routes
+from fabric.simulator.settings import SimulatorSettings
+from fabric.simulator.truth import Truth
+from fabric.simulator.walk import Packets, Walk, join_packets
+from producers.wire import TTL, address_words, content_hash_as_sent
+from schemas.batch import AlteredPacket
+from schemas.nodes import PROBER_BASE
+from schemas.partition import MEMBER_BITS, mix64
+from schemas.rows import DIGEST, OUTCOME, Direction, Leg, ReplyKind, rows_of
+
+I4 = NDArray[np.int32]
+I8 = NDArray[np.int64]
+U8 = NDArray[np.uint64]
+Rows = NDArray[np.intp]
+
+_KERNEL, _MIRROR = 2_000_001, 2_000_002  # what a draw decides; see fabric.simulator.draws
+_TICK_NS = 100_000  # of the clock that ERSPAN Type III exporters stamp copies with (granularity 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """What became of n probes."""
+
+    outcomes: NDArray[np.void]  # OUTCOME.dtype[n], in the order of the probes
+    known_at_us: I8  # i8[n]: when the Prober knows each outcome (reply or timeout), us since 1970
+    digests: NDArray[np.void]  # DIGEST.dtype[m], in the order of observed_at_us
+    altered: Sequence[AlteredPacket]  # whole packets of the digests (by row) whose content is wrong
+    mirrored: I8  # i8[S]: copies that reached a collector, per row of the switch table
+    mirror_lost: I8  # i8[S]: copies that did not
+    truth: Truth
+
+
+class Simulator:
+    """A running network. Not thread-safe."""
+
+    def __init__(self, fabric: Fabric, seed: int, settings: SimulatorSettings | None = None) -> None:
+        self.fabric = fabric
+        self.settings = settings or SimulatorSettings()
+        self.faults: list[ActiveFault] = []
+        self._seed = seed
+        self._index: FabricIndex = fabric.index
+        self._routes = Routes(self._index, seed)
+        self._chips = Chips(self._index)
+        self._ends = _Ends(self._index, self._routes)
+        self._names_port = np.array([s.port_field != "none" for s in fabric.switches], dtype=np.bool_)
+        self._stamps = np.array([s.dialect == 3 for s in fabric.switches], dtype=np.bool_)
+        # No two exporters' clocks agree.
+        self._clock_skew: I8 = (mix64(self._index.switch_node.astype(np.uint64)) >> np.uint64(33)).astype(
+            np.int64
+        )
+
+    def inject(self, spec: FaultSpec, start_us: int) -> int:
+        """Switch a fault on for probes sent from `start_us` on, for as long as the specification says.
+
+        `after` is left to the caller, who knows when the run began. Returns the number of the fault.
+        """
+        number = len(self.faults)
+        self.faults.append(activate(spec, number, start_us, self._index, self._chips))
+        return number
+
+    def run(self, probes: NDArray[np.void]) -> Slice:
+        """Send probes.
+
+        probes: structured[n] with the fields of producers.plan.PLANNED_DTYPE. Raises ValueError if one comes
+        from a Prober, or goes to a target or by a switch, that is not in the fabric.
+        """
+        sent_at_us = probes["sent_at_us"].astype(np.int64)
+        truth = Truth.empty(len(probes))
+        walk = Walk(
+            self._index,
+            self._routes,
+            self._chips,
+            self._faults_on(sent_at_us),
+            truth,
+            seed=self._seed,
+            settings=self.settings,
+        )
+        packets = self._send(probes, sent_at_us)
+        encapsulated = probes["via_node"] >= 0
+        if encapsulated.any():
+            packets = self._encapsulated(walk, packets, probes, encapsulated)
+        start_ns = sent_at_us * 1_000 + self._member_delay_ns(probes)
+        received = walk.deliver(packets, Leg.PROBE)
+        answering = self._answering(walk, received, probes, truth)
+        replies = walk.deliver(self._reply(answering, probes), Leg.REPLY)
+
+        outcomes, known_at_us = self._outcomes(probes, replies, start_ns)
+        return Slice(outcomes, known_at_us, *self._digests(walk, probes), truth)
+
+    def _faults_on(self, sent_at_us: I8) -> list[ActiveFault]:
+        if not len(sent_at_us):
+            return []
+        first, last = int(sent_at_us.min()), int(sent_at_us.max())
+        return [f for f in self.faults if f.start_us <= last and f.end_us > first]
+
+    def _member_delay_ns(self, probes: NDArray[np.void]) -> I8:
+        member = probes["probe_id"].astype(np.int64) & ((1 << MEMBER_BITS) - 1)
+        return member * self.settings.member_gap_ns
+
+    def _send(self, probes: NDArray[np.void], sent_at_us: I8) -> Packets:
+        probe_id = probes["probe_id"].astype(np.int64)
+        prober = (PROBER_BASE + (probe_id >> 32)).astype(np.int32)
+        target = probes["target_node"].astype(np.int32)
+        return Packets(
+            probe=np.arange(len(probes)),
+            probe_id=probe_id,
+            sent_at_us=sent_at_us,
+            flow=_flow(probes["source"], probes["target"], probes["source_port"], probes["destination_port"]),
+            link=self._ends.up(prober),
+            destination=self._ends.switch(target),
+            last_link=self._ends.down(target),
+            ttl=np.full(len(probes), TTL, dtype=np.int16),
+            time_ns=sent_at_us * 1_000 + self._member_delay_ns(probes),
+            version=np.zeros(len(probes), dtype=np.int16),
+        )
+
+    def _encapsulated(
+        self, walk: Walk, packets: Packets, probes: NDArray[np.void], encapsulated: NDArray[np.bool_]
+    ) -> Packets:
+        """All packets of leg 1: those that are sent bare, and those that survive leg 0."""
+        rows = np.flatnonzero(encapsulated)
+        via = self._index.switch_row(probes["via_node"][rows].astype(np.int32))
+        if (via < 0).any():
+            raise ValueError("a probe goes by a switch that is not in the fabric")
+        outer = packets.take(rows)
+        outer.destination = via
+        outer.last_link = np.full(len(rows), NO_LINK, dtype=np.int32)
+        no_port = np.zeros(len(rows), dtype=np.int32)
+        outer.flow = _flow(probes["outer_source"][rows], probes["via"][rows], no_port, no_port)
+        inner = walk.encapsulated(outer)
+        # The version and the clock of the outer packet go on; all else is the inner packet's own.
+        sent = packets.take(inner.probe)
+        sent.link, sent.time_ns, sent.version = inner.link, inner.time_ns, inner.version
+        return join_packets(packets.take(~encapsulated), walk.decapsulate(sent))
+
+    def _answering(self, walk: Walk, received: Packets, probes: NDArray[np.void], truth: Truth) -> Packets:
+        """Of the probes that arrived, those that the target's kernel answers."""
+        target = probes["target_node"][received.probe].astype(np.int32)
+        silent = ~(self._index.answers_of(target) | (target >= PROBER_BASE))
+        for fault in self.faults:
+            if fault.node >= 0:
+                down = (target == fault.node) & fault.is_on(received.sent_at_us)
+                truth.silenced_by[received.probe[down]] = fault.number
+                silent |= down
+        altered = np.flatnonzero(received.version > 0)
+        if len(altered):
+            content = alter(
+                probes, received.probe[altered], received.version[altered], False, walk.alterations
+            )
+            silent[altered] |= ~content.checksum_ok
+        truth.host_silent[received.probe[silent]] = True
+        return received.take(~silent)
+
+    def _reply(self, packets: Packets, probes: NDArray[np.void]) -> Packets:
+        mine = probes[packets.probe]
+        target = mine["target_node"].astype(np.int32)
+        prober = (PROBER_BASE + (packets.probe_id >> 32)).astype(np.int32)
+        jitter, _ = draw_exponential_pair(packets.probe_id, self._seed, _KERNEL)
+        settings = self.settings
+        return Packets(
+            probe=packets.probe,
+            probe_id=packets.probe_id,
+            sent_at_us=packets.sent_at_us,
+            flow=_flow(mine["target"], mine["source"], mine["destination_port"], mine["source_port"]),
+            link=self._ends.up(target),
+            destination=self._ends.switch(prober),
+            last_link=self._ends.down(prober),
+            ttl=np.full(len(packets), TTL, dtype=np.int16),
+            time_ns=packets.time_ns
+            + settings.host_base_ns
+            + (jitter * settings.host_jitter_ns).astype(np.int64),
+            version=np.zeros(len(packets), dtype=np.int16),
+        )
+
+    def _outcomes(
+        self, probes: NDArray[np.void], replies: Packets, start_ns: I8
+    ) -> tuple[NDArray[np.void], I8]:
+        timeout_us = self.settings.timeout_ms * 1_000
+        rtt_ns = np.full(len(probes), -1, dtype=np.int64)
+        rtt_ns[replies.probe] = replies.time_ns - start_ns[replies.probe]
+        reply_ttl = np.full(len(probes), -1, dtype=np.int16)
+        reply_ttl[replies.probe] = replies.ttl
+        answered = (rtt_ns >= 0) & (rtt_ns <= timeout_us * 1_000)
+        rtt_ns[~answered] = reply_ttl[~answered] = -1
+        columns: dict[str, np.ndarray | int] = {
+            name: probes[name]
+            for name in ("probe_id", "sent_at_us", "target", "via", "source_port", "destination_port")
+        }
+        columns |= {"kind": probes["kind"], "group_size": probes["group_size"]}
+        columns |= {"rtt_ns": rtt_ns, "reply_ttl": reply_ttl}
+        columns["reply_kind"] = np.where(answered, ReplyKind.RST, ReplyKind.NONE)
+        columns["content_hash"] = content_hash_as_sent(probes)
+        after_us = np.where(answered, -(-rtt_ns // 1_000), timeout_us)
+        return rows_of(OUTCOME, columns, len(probes)), probes["sent_at_us"].astype(np.int64) + after_us
+
+    def _digests(
+        self, walk: Walk, probes: NDArray[np.void]
+    ) -> tuple[NDArray[np.void], list[AlteredPacket], I8, I8]:
+        """Rows in the order of observation, altered packets, and copies mirrored and lost per switch row."""
+        copies = walk.copies
+        probe = np.concatenate([c.probe for c in copies])
+        link = np.concatenate([c.link for c in copies])
+        leg = np.repeat(np.array([c.leg for c in copies], dtype=np.int8), [len(c.probe) for c in copies])
+        time_ns = np.concatenate([c.time_ns for c in copies])
+        version = np.concatenate([c.version for c in copies])
+        delay = np.concatenate([c.mirror_delay for c in copies])
+        ttl = np.concatenate([c.ttl for c in copies])
+        row = self._routes.to_row[link]
+
+        lost = self._lost_copies(walk, probes)
+        mirror_lost = np.bincount(row[lost], minlength=len(self._names_port)).astype(np.int64)
+        transit_us = self.settings.mirror_base_us + delay * self.settings.mirror_jitter_us
+        observed_at_us = time_ns // 1_000 + transit_us.astype(np.int64)
+        order = np.argsort(observed_at_us, kind="stable")
+        order = order[~lost[order]]
+        probe, link, leg, row, version = probe[order], link[order], leg[order], row[order], version[order]
+
+        is_reply = leg == Leg.REPLY
+        hashes = content_hash_as_sent(probes)[probe]
+        hashes[is_reply] = reply_hash(probes)[probe[is_reply]]
+        length = packet_length(probes, reply=False)[probe]
+        length[is_reply] = packet_length(probes, reply=True)[probe[is_reply]]
+        ticks = (time_ns[order] // _TICK_NS + self._clock_skew[row]) & 0xFFFFFFFF
+        digests = rows_of(
+            DIGEST,
+            {
+                "probe_id": probes["probe_id"][probe],
+                "observed_at_us": observed_at_us[order],
+                "exporter_time": np.where(self._stamps[row], ticks, -1),
+                "content_hash": hashes,
+                "switch": self._index.switch_node[row],
+                "port": np.where(self._names_port[row], self._index.link_to_port[link], -1),
+                "length": length,
+                "ttl": ttl[order],
+                "flags": 0,
+                "leg": leg,
+                "direction": Direction.INGRESS,
+            },
+            len(order),
+        )
+        altered = self._mark_altered(digests, walk, probes, probe, version)
+        mirrored = np.bincount(row, minlength=len(self._names_port)).astype(np.int64)
+        return digests, altered, mirrored, mirror_lost
+
+    def _lost_copies(self, walk: Walk, probes: NDArray[np.void]) -> NDArray[np.bool_]:
+        """Which copies never reach a collector: bool[copies], in the order in which they were made."""
+        background = self.settings.mirror_loss_rate
+        faults = [f for f in self.faults if f.spec.kind == "mirror_loss"]
+        parts: list[NDArray[np.bool_]] = []
+        for copies in walk.copies:
+            lost = np.zeros(len(copies.probe), dtype=np.bool_)
+            if background > 0 or faults:
+                probe_id = probes["probe_id"][copies.probe].astype(np.int64)
+                sent_at_us = probes["sent_at_us"][copies.probe].astype(np.int64)
+                chance = draw_uniform(probe_id, self._seed, _MIRROR, copies.leg, copies.hop)
+                lost = chance < background
+                for fault in faults:
+                    at = self._routes.to_row[copies.link] == fault.switch_row
+                    lost |= at & fault.hits(probe_id, sent_at_us, self._seed, _MIRROR, copies.leg, copies.hop)
+            parts.append(lost)
+        return np.concatenate(parts)
+
+    @staticmethod
+    def _mark_altered(
+        digests: NDArray[np.void],
+        walk: Walk,
+        probes: NDArray[np.void],
+        probe: Rows,
+        version: NDArray[np.int16],
+    ) -> list[AlteredPacket]:
+        """Give altered copies their true hash and flags; return those whose content is visibly wrong."""
+        altered: list[AlteredPacket] = []
+        for reply in (False, True):
+            rows = np.flatnonzero((version > 0) & ((digests["leg"] == Leg.REPLY) == reply))
+            if not len(rows):
+                continue
+            content = alter(probes, probe[rows], version[rows], reply, walk.alterations)
+            digests["content_hash"][rows] = content.content_hash
+            digests["flags"][rows] = content.flags
+            for at in np.flatnonzero(content.flags != 0).tolist():  # rare, and a packet is bytes anyway
+                packet = content.packets[at, : content.lengths[at]].tobytes()
+                altered.append(AlteredPacket(int(rows[at]), packet))
+        return altered
+
+
+class _Ends:
+    """How servers and Probers hang from the fabric."""
+
+    def __init__(self, index: FabricIndex, routes: Routes) -> None:
+        up = np.flatnonzero(routes.from_row < 0).astype(np.int32)
+        down = np.flatnonzero(routes.to_row < 0).astype(np.int32)
+        self._up = ColumnLookup(index.link_from[up].astype(np.uint64), up)
+        self._down = ColumnLookup(index.link_to[down].astype(np.uint64), down)
+        self._routes = routes
+
+    def up(self, node: I4) -> I4:
+        """Link from each server or Prober to its switch. Raises ValueError if it is not in the fabric."""
+        return self._known(self._up(node.astype(np.uint64)))
+
+    def down(self, node: I4) -> I4:
+        """Link from its switch to each server or Prober. Raises ValueError if it is not in the fabric."""
+        return self._known(self._down(node.astype(np.uint64)))
+
+    def switch(self, node: I4) -> I4:
+        """Row of the switch that each server or Prober hangs from."""
+        return self._routes.to_row[self.up(node)]
+
+    @staticmethod
+    def _known(link: I4) -> I4:
+        if (link < 0).any():
+            raise ValueError("a probe comes from or goes to a node that is not in the fabric")
+        return link
+
+
+def _flow(
+    source: NDArray[np.void],
+    target: NDArray[np.void],
+    source_port: NDArray[np.integer],
+    target_port: NDArray[np.integer],
+) -> U8:
+    """Hash of the five-tuple: V16[n], V16[n], integers[n] twice -> u8[n]."""
+    ports = (source_port.astype(np.uint64) << np.uint64(16)) | target_port.astype(np.uint64)
+    flow = mix64(ports + np.uint64(0x9E3779B97F4A7C15))
+    for address in (source, target):
+        high, low = address_words(address)
+        flow = mix64(flow ^ low) + high
+    return flow
