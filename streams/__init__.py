@@ -1,0 +1,1 @@
+"""Topics to verdicts and faults: merge, join, paths, verdicts, evidence, localisation."""

@@ -1,0 +1,405 @@
+"""The join of one partition: messages in, results and evidence out. Pure: no clock, no Kafka.
+
+    offer(message) ...  ->  step() -> Output
+
+Everything that `step` says is a function of the messages in their merged order; how often it is
+called changes only in which pieces the same rows come out. See docs/architecture.md for why a
+crash, a replay or another batching gives the same rows.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabric.model import Fabric
+from schemas.batch import Batch
+from schemas.errors import BadMessage
+from schemas.framing import Framing, SingleObject
+from schemas.rows import DIGEST, OUTCOME
+from streams import alteration, intake, paths, verdict
+from streams.evidence import LEGS, Slot, sightings
+from streams.hops import ProbeLookup, order_hops
+from streams.intake import OUTCOME_SIDE, TOPICS
+from streams.merge import LogMerge, LogMessage
+from streams.open_rows import OpenRows
+from streams.places import Places
+from streams.probes import ProbeColumns, Probes
+from streams.records import HopColumns, PacketKey, Packets, Recorder, sampled
+from streams.settings import JoinSettings
+from streams.slots import SlotClock
+from streams.watermark import NO_WATERMARK_US, Watermark
+
+I8 = NDArray[np.int64]
+
+#: A checkpoint, from which a new owner can go on, is taken every so many messages.
+CHECKPOINT_EVERY = 16
+#: Altered packets kept for naming altered bits; above, the probe is still reported, without bits.
+PACKETS_MAX = 65_536
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """Everything before these offsets is done with, once `state` is safely stored."""
+
+    positions: dict[str, int]
+    log_time_ms: int
+    watermark_us: int
+    state: bytes
+
+
+@dataclass(slots=True)
+class Output:
+    """What a step gives. `evidence`: heads and EVIDENCE rows per slot, in the order of slots."""
+
+    results: list[dict[str, Any]] = field(default_factory=list)
+    evidence: list[tuple[dict[str, Any], np.ndarray]] = field(default_factory=list)
+    dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    commit: Commit | None = None
+    probes_closed: int = 0
+    digests_joined: int = 0
+
+
+@dataclass(slots=True)
+class _InFlight:
+    """A consumed message whose rows are not all done with."""
+
+    release_us: int
+    checkpoint: dict[str, Any] | None
+
+
+class Network:
+    """What all partitions share of a fabric."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self.places = Places(fabric.index)
+        self.columns = ProbeColumns(fabric.index)
+        self.recorder = Recorder(self.places)
+
+
+class PartitionJoin:
+    """State and logic of one partition. `state`: from a Commit, or None to begin with nothing."""
+
+    def __init__(
+        self,
+        partition: int,
+        network: Network,
+        settings: JoinSettings,
+        state: bytes | None = None,
+        framing: Framing | None = None,
+    ) -> None:
+        self.partition = partition
+        self._network = network
+        self._settings = settings
+        self._framing: Framing = framing or SingleObject()
+        self._merge = LogMerge()
+        self._watermark = Watermark()
+        self._clock = SlotClock(settings.slot_us, settings.closing_us)
+        self._positions = [-1, -1]
+        self._newest_row_us = NO_WATERMARK_US
+        self._outcomes = OpenRows(OUTCOME.dtype)
+        self._digests = OpenRows(DIGEST.dtype)
+        self._packets: Packets = {}
+        self._packet_ages: deque[tuple[int, PacketKey]] = deque()
+        self._slots: dict[int, Slot] = {}
+        self._in_flight: deque[_InFlight] = deque()
+        self._since_checkpoint = CHECKPOINT_EVERY
+        self._dead: list[dict[str, Any]] = []
+        if state is not None:
+            self._restore(json.loads(state))
+
+    def offer(self, side: int, offset: int, timestamp_ms: int, value: bytes | None) -> None:
+        """The next message of one side; those before the restored position are skipped."""
+        if offset >= self._positions[side]:
+            self._merge.offer(LogMessage(side, offset, timestamp_ms, value))
+
+    def waiting_for(self) -> int | None:
+        """Side that must speak before the other one's messages can be consumed, if any."""
+        return self._merge.waiting_for()
+
+    def queued(self, side: int) -> int:
+        """Messages of a side that wait for the other; the shell pauses a side that runs ahead."""
+        return self._merge.queued(side)
+
+    @property
+    def has_open_work(self) -> bool:
+        """Whether anything waits for time to pass."""
+        return bool(self._in_flight)
+
+    @property
+    def watermark_us(self) -> int:
+        return self._watermark.watermark_us
+
+    @property
+    def open_rows(self) -> int:
+        return self._outcomes.count + self._digests.count
+
+    def step(self) -> Output:
+        """Consume what can be consumed, close what can be closed."""
+        for message in self._merge.drain():
+            self._consume(message)
+        output = Output(dead_letters=self._dead)
+        self._dead = []
+        self._close(output)
+        self._emit(output)
+        output.commit = self._release()
+        return output
+
+    # -- messages -------------------------------------------------------------------------------
+
+    def _consume(self, message: LogMessage) -> None:
+        checkpoint = self._checkpoint()
+        found_us = self._watermark.watermark_us
+        self._watermark.advance_log_time(message.timestamp_ms)
+        self._positions[message.side] = message.offset + 1
+        release_us = found_us
+        try:
+            batch = intake.read(message, self.partition, self._framing)
+        except BadMessage as error:
+            self._dead.append(
+                intake.dead_letter(
+                    TOPICS[message.side],
+                    self.partition,
+                    message.offset,
+                    message.timestamp_ms,
+                    message.value,
+                    error,
+                )
+            )
+        else:
+            release_us = self._take_in(message.side, batch, found_us)
+        self._move_watermark()
+        self._in_flight.append(_InFlight(release_us, checkpoint))
+
+    def _take_in(self, side: int, batch: Batch, found_us: int) -> int:
+        """Add a batch to the open rows; returns the time after which it is done with."""
+        if batch.envelope.is_tick:
+            return found_us
+        rows = batch.rows
+        if self._watermark.accept(side, batch.envelope) is not None:
+            self._slot_at(found_us).duplicates += len(rows)
+            return found_us
+        newest = int(rows[intake.time_column(side)].max()) if len(rows) else NO_WATERMARK_US
+        for count in batch.exporters:
+            self._slot_at(max(found_us, newest)).count_mirrors(count.switch, count.received, count.lost)
+        self._newest_row_us = max(self._newest_row_us, newest)
+        if side == OUTCOME_SIDE:
+            late = rows["sent_at_us"].astype(np.int64) + self._settings.closing_us <= found_us
+            if late.any():
+                self._slot_at(found_us).late_outcomes += int(np.count_nonzero(late))
+                rows = rows[~late]
+            self._outcomes.add(rows, found_us)
+            return max(found_us, newest)
+        self._digests.add(rows, found_us)
+        self._keep_packets(batch)
+        return max(found_us, newest + self._settings.skew_max_us)
+
+    def _keep_packets(self, batch: Batch) -> None:
+        for altered in batch.altered:
+            if 0 <= altered.row < len(batch.rows) and len(self._packets) < PACKETS_MAX:
+                row = batch.rows[altered.row]
+                key = (int(row["probe_id"]), int(row["leg"]), int(row["switch"]), int(row["ttl"]))
+                self._packets[key] = altered.packet
+                kept_until_us = int(row["observed_at_us"]) + self._settings.skew_max_us
+                self._packet_ages.append((kept_until_us, key))
+
+    def _move_watermark(self) -> None:
+        self._watermark.update()
+        if self._watermark.nobody_left() and self._newest_row_us > NO_WATERMARK_US:
+            # Nobody will send anything more: let everything that is open close.
+            settings = self._settings
+            rest = settings.closing_us + settings.skew_max_us + 2 * settings.slot_us
+            self._watermark.watermark_us = max(self._watermark.watermark_us, self._newest_row_us + rest)
+        self._clock.advance(self._watermark.watermark_us, self._newest_row_us, self._watermark.silent())
+
+    def _slot_at(self, time_us: int) -> Slot:
+        """The slot of a time; before any watermark is known, that of log time."""
+        if time_us <= NO_WATERMARK_US:
+            time_us = self._watermark.log_time_ms * 1_000
+        return self._slot(self._clock.slot_of(time_us))
+
+    def _slot(self, number: int) -> Slot:
+        slot = self._slots.get(number)
+        if slot is None:
+            slot = Slot(self._network.places.count * LEGS)
+            if not self._clock.is_done(number):  # else read again after a restart: published already
+                self._slots[number] = slot
+        return slot
+
+    # -- closing --------------------------------------------------------------------------------
+
+    def _close(self, output: Output) -> None:
+        watermark_us = self._watermark.watermark_us
+        if watermark_us <= NO_WATERMARK_US or not self.open_rows:
+            return
+        outcome_rows, found = self._outcomes.take()
+        closing = outcome_rows["sent_at_us"].astype(np.int64) + self._settings.closing_us <= watermark_us
+        self._outcomes.put_back(outcome_rows[~closing], found[~closing])
+        probes = self._network.columns(outcome_rows[closing])
+        probes = self._without_repeats(probes)
+        digest_rows, digest_found = self._digests.take()
+        joined = self._match(probes, digest_rows, digest_found)
+        self._judge(probes, digest_rows, joined, output)
+        self._keep_waiting(digest_rows, digest_found, joined < 0)
+
+    def _without_repeats(self, probes: Probes) -> Probes:
+        """An outcome that was sent twice counts once; columns are sorted, so repeats are neighbours."""
+        repeat = np.zeros(len(probes), np.bool_)
+        repeat[1:] = (probes.probe_id[1:] == probes.probe_id[:-1]) & (
+            probes.sent_at_us[1:] == probes.sent_at_us[:-1]
+        )
+        if not repeat.any():
+            return probes
+        for number in (probes.sent_at_us[repeat] // self._settings.slot_us).tolist():
+            self._slot(number).duplicates += 1
+        return self._network.columns(probes.rows[~repeat])
+
+    def _match(self, probes: Probes, rows: np.ndarray, found_us: I8) -> NDArray[np.int32]:
+        """Row of the closing probe that each digest belongs to, -1: none (yet, or no more)."""
+        joined = ProbeLookup(probes.probe_id)(rows["probe_id"].astype(np.int64))
+        hit = np.flatnonzero(joined >= 0)
+        sent = probes.sent_at_us[joined[hit]]
+        after = rows["observed_at_us"][hit].astype(np.int64) - sent
+        settings = self._settings
+        belongs = (after >= -settings.skew_max_us) & (after <= settings.closing_us + settings.skew_max_us)
+        belongs &= sent + settings.closing_us > found_us[hit]  # else it came too late
+        joined[hit[~belongs]] = -1
+        return joined
+
+    def _judge(
+        self, probes: Probes, digest_rows: np.ndarray, joined: NDArray[np.int32], output: Output
+    ) -> None:
+        if not len(probes):
+            return
+        places, settings = self._network.places, self._settings
+        used = np.flatnonzero(joined >= 0)
+        rows = digest_rows[used]
+        hops = order_hops(
+            joined[used],
+            rows["leg"].astype(np.int8),
+            rows["ttl"].astype(np.int16),
+            rows["switch"].astype(np.int32),
+            used,
+            len(probes),
+        )
+        legs, crossings = paths.trace(probes, hops, places)
+        content_hash = digest_rows["content_hash"][hops.digest].astype(np.uint64)
+        flags = digest_rows["flags"][hops.digest].astype(np.int16)
+        observed = digest_rows["observed_at_us"][hops.digest].astype(np.int64)
+        altered = alteration.find(probes, hops, legs, content_hash, flags, places)
+        judgement = verdict.judge(probes, hops, legs, altered, observed, places, settings)
+
+        slot_of = probes.sent_at_us // settings.slot_us
+        seen = sightings(probes, hops, legs, crossings, places)
+        numbers = np.unique(slot_of).tolist()
+        for number in numbers:
+            if self._clock.is_done(number):
+                continue  # read again after a restart: already published
+            mine = None if len(numbers) == 1 else slot_of == number
+            slot = self._slot(number)
+            slot.add(probes, judgement, seen, mine)
+            slot.duplicates += int(hops.doubled.sum() if mine is None else hops.doubled[mine].sum())
+            count = len(probes) if mine is None else int(np.count_nonzero(mine))
+            output.probes_closed += count
+        fresh = slot_of > self._clock.done_slot
+        keep = np.flatnonzero(
+            fresh & ((judgement.verdict != verdict.Verdict.OK) | sampled(probes, settings.sample_one_in))
+        )
+        if len(keep):
+            columns = HopColumns(digest_rows["port"][hops.digest], observed, content_hash, altered.bad_copy)
+            output.results = self._network.recorder(
+                probes, judgement, keep, hops, legs, columns, self._packets
+            )
+        output.digests_joined += len(used)
+
+    def _keep_waiting(self, rows: np.ndarray, found_us: I8, unmatched: NDArray[np.bool_]) -> None:
+        """Digests without a probe wait as long as one may still come, then count as late."""
+        waiting = np.flatnonzero(unmatched)
+        if not len(waiting):
+            return
+        due = np.maximum(
+            rows["observed_at_us"][waiting].astype(np.int64) + self._settings.skew_max_us, found_us[waiting]
+        )
+        number = due // self._settings.slot_us
+        expired = number <= self._clock.due_slot
+        for slot, count in zip(*np.unique(number[expired], return_counts=True), strict=True):
+            self._slot(int(slot)).late_digests += int(count)
+        stay = waiting[~expired]
+        self._digests.put_back(rows[stay], found_us[stay])
+
+    # -- what goes out --------------------------------------------------------------------------
+
+    def _emit(self, output: Output) -> None:
+        for due in self._clock.take_due(self._slots):
+            slot = self._slots.pop(due.slot, None) or Slot(self._network.places.count * LEGS)
+            output.evidence.append((self._head(due.slot, due.silent, slot), slot.rows(self._network.places)))
+        while self._packet_ages and self._packet_ages[0][0] < self._clock.done_us:
+            self._packets.pop(self._packet_ages.popleft()[1], None)
+
+    def _head(self, number: int, silent: tuple[str, ...], slot: Slot) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "partition": self.partition,
+            "slot_us": number * settings.slot_us,
+            "slot_length_us": settings.slot_us,
+            "watermark_us": (number + 1) * settings.slot_us + settings.closing_us,
+            "probes": int(slot.verdicts.sum()),
+            "verdicts": {v.label: int(slot.verdicts[v]) for v in verdict.Verdict if slot.verdicts[v]},
+            "late_outcomes": slot.late_outcomes,
+            "late_digests": slot.late_digests,
+            "duplicates": slot.duplicates,
+            "silent_sources": list(silent),
+            "exporters": [
+                {"switch": switch, "received": counts[0], "lost": counts[1]}
+                for switch, counts in sorted(slot.mirrors.items())
+            ],
+            "examples": slot.example_records(self._network.places),
+        }
+
+    # -- where we stand -------------------------------------------------------------------------
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """State before the next message, every few messages."""
+        self._since_checkpoint += 1
+        if self._since_checkpoint < CHECKPOINT_EVERY:
+            return None
+        self._since_checkpoint = 0
+        return {
+            "positions": list(self._positions),
+            "merge_ms": list(self._merge.log_time_ms),
+            "watermark": self._watermark.snapshot(),
+            "newest_row_us": self._newest_row_us,
+        }
+
+    def _release(self) -> Commit | None:
+        """The newest checkpoint before which every message is done with, if there is a new one."""
+        done_us = self._clock.done_us
+        found: dict[str, Any] | None = None
+        drop = 0
+        for i, message in enumerate(self._in_flight):
+            if message.checkpoint is not None and i > 0:
+                found, drop = message.checkpoint, i
+            if message.release_us >= done_us:
+                break
+        if found is None:
+            return None
+        for _ in range(drop):
+            self._in_flight.popleft()
+        state = {**found, "done_slot": self._clock.done_slot}
+        positions = {topic: p for topic, p in zip(TOPICS, found["positions"], strict=True) if p >= 0}
+        watermark = found["watermark"]
+        return Commit(
+            positions, watermark["log_time_ms"], watermark["watermark_us"], json.dumps(state).encode()
+        )
+
+    def _restore(self, state: dict[str, Any]) -> None:
+        self._positions = state["positions"]
+        self._merge.log_time_ms = state["merge_ms"]
+        self._watermark = Watermark.restore(state["watermark"])
+        self._newest_row_us = state["newest_row_us"]
+        self._clock.restore(state["done_slot"], self._watermark.watermark_us)

@@ -1,0 +1,37 @@
+"""Numbers that decide what the join says. All of them are event time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class JoinSettings:
+    """Changing one of these changes results: a replay must use the same values as the live run."""
+
+    #: A reply that takes longer is a timeout; the Prober uses the same value.
+    timeout_us: int = 500_000
+    #: How long mirrored copies may be under way after that.
+    settle_us: int = 500_000
+    #: Length of a slot of link evidence.
+    slot_us: int = 1_000_000
+    #: How far collectors' clocks may be off the Probers'.
+    skew_max_us: int = 1_000_000
+    #: One in so many plain ok probes is kept in `probe-results`.
+    sample_one_in: int = 1_000
+    #: False: the network cannot mirror; timeouts are judged by their group alone.
+    mirrors: bool = True
+
+    def __post_init__(self) -> None:
+        if (
+            min(self.timeout_us, self.slot_us, self.sample_one_in) < 1
+            or min(self.settle_us, self.skew_max_us) < 0
+        ):
+            raise ValueError(
+                "timeout_us, slot_us, sample_one_in must be positive; settle_us, skew_max_us not negative"
+            )
+
+    @property
+    def closing_us(self) -> int:
+        """A probe closes when the watermark passes its send time by this much."""
+        return self.timeout_us + self.settle_us
