@@ -1,4 +1,4 @@
-"""IP addresses in columns: two 64-bit words each, IPv4 as IPv4-mapped IPv6, and a table to look them up in."""
+"""IP addresses in columns: two 64-bit words each (IPv4 as IPv4-mapped IPv6), and a look-up table."""
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -60,5 +60,6 @@ class AddressTable:
 
 
 def _mix(words: Addresses) -> U64:
-    # A sum of two independent mixes: addresses that differ anywhere get different hashes, bar a chance of 2**-64.
+    # A sum of two independent mixes: addresses that differ anywhere get different hashes, bar a chance of
+    # 2**-64.
     return splitmix64(words[:, 0]) * np.uint64(3) + splitmix64(words[:, 1])

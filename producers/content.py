@@ -1,8 +1,8 @@
 """What two copies of one packet must have in common, and its 64-bit hash.
 
-Routers change a packet legitimately: TTL or hop limit, ECN, DSCP, and with them the IPv4 header checksum. These are
-masked (zeroed); everything else, the TCP checksum included, must arrive as sent. So equal hashes along a path mean
-an unaltered packet, and the first hop whose hash differs is where to look.
+Routers change a packet legitimately: TTL or hop limit, ECN, DSCP, and with them the IPv4 header checksum.
+These are masked (zeroed); everything else, the TCP checksum included, must arrive as sent. So equal hashes
+along a path mean an unaltered packet, and the first hop whose hash differs is where to look.
 
 The hash reads the masked packet, zero-padded to whole words, as *big-endian* 64-bit words:
 
@@ -29,9 +29,9 @@ HASH_KEYS.flags.writeable = False
 def normalise(packets: NDArray[np.uint8], lengths: NDArray[np.integer]) -> NDArray[np.uint8]:
     """Mask what routers may change, and zero what lies beyond each packet.
 
-    packets: u8[n, w], an IPv4 or IPv6 packet from column 0 of each row. Anything else is only cut to its length.
-    lengths: integers[n], bytes of the row that belong to the packet (w at most).
-    Returns u8[n, w rounded up to a multiple of 8], C-contiguous and always a copy.
+    packets: u8[n, w], an IPv4 or IPv6 packet from column 0 of each row. Anything else is only cut to its
+    length. lengths: integers[n], bytes of the row that belong to the packet (w at most). Returns u8[n, w
+    rounded up to a multiple of 8], C-contiguous and always a copy.
     """
     rows, width = packets.shape
     normalised = np.zeros((rows, -(-width // 8) * 8), dtype=np.uint8)
@@ -79,12 +79,12 @@ def content_hash(normalised: NDArray[np.uint8], lengths: NDArray[np.integer]) ->
 
 
 def as_words(normalised: NDArray[np.uint8]) -> U64:
-    """Normalised packets as numbers: u8[n, w] -> u64[n, w / 8], the first byte of a word being its highest."""
+    """Normalised packets as numbers, the first byte of a word highest: u8[n, w] -> u64[n, w / 8]."""
     return np.ascontiguousarray(normalised).view(">u8").astype(np.uint64)
 
 
 def hash_words(words: U64, lengths: NDArray[np.integer]) -> U64:
-    """`content_hash` of packets that are words already. words: u64[n, k], lengths: integers[n]. Returns u64[n]."""
+    """`content_hash` of packets that are words already. words: u64[n, k], lengths: integers[n]."""
     weighted_sums: U64 = np.einsum("ij,j->i", words, HASH_KEYS[: words.shape[1]])
     return finish_hash(weighted_sums, lengths)
 

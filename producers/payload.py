@@ -7,9 +7,10 @@ As 64 big-endian 64-bit words:
     word 2       sent_at_us
     word 3..63   PATTERN[i] + splitmix64(probe_id)  (mod 2**64)
 
-Any single copy of a probe therefore shows whether it was altered, and where, bit by bit. The pattern is a *sum* on
-purpose: every sum-like check of the whole payload (our content hash, the TCP checksum) can be predicted from the
-probe ID and the send time in a few operations, so verifying an intact payload needs no second pass over its bytes.
+Any single copy of a probe therefore shows whether it was altered, and where, bit by bit. The pattern is a
+*sum* on purpose: every sum-like check of the whole payload (our content hash, the TCP checksum) can be
+predicted from the probe ID and the send time in a few operations, so verifying an intact payload needs no
+second pass over its bytes.
 """
 
 import numpy as np
@@ -38,12 +39,12 @@ def build_payload(probe_id: NDArray[np.integer], sent_at_us: NDArray[np.integer]
 
     probe_id: integers[n], sent_at_us: integers[n] (microseconds since 1970). Returns u8[n, 512].
     """
-    probe_id = np.asarray(probe_id).astype(np.uint64)
-    words = np.empty((len(probe_id), PAYLOAD_WORDS), dtype=">u8")
+    ids: U64 = np.asarray(probe_id).astype(np.uint64)
+    words = np.empty((len(ids), PAYLOAD_WORDS), dtype=">u8")
     words[:, 0] = MAGIC
-    words[:, 1] = probe_id
+    words[:, 1] = ids
     words[:, 2] = sent_at_us
-    words[:, _FIRST_PATTERN_WORD:] = PATTERN + pattern_shift(probe_id)[:, None]
+    words[:, _FIRST_PATTERN_WORD:] = PATTERN + pattern_shift(ids)[:, None]
     return words.view(np.uint8)
 
 
@@ -67,4 +68,5 @@ def payload_is_intact(payload: NDArray[np.uint8], probe_id: NDArray[np.integer])
     payload: u8[n, 512], probe_id: integers[n]. Returns bool[n].
     """
     _, _, sent_at_us = read_payload_header(payload)
-    return (payload == build_payload(probe_id, sent_at_us)).all(axis=1)
+    intact: NDArray[np.bool_] = (payload == build_payload(probe_id, sent_at_us)).all(axis=1)
+    return intact

@@ -1,8 +1,8 @@
 """Any mirrored packet to columns: the walk through its headers, from the frame to the innermost IP packet.
 
-Each step reads one header of all rows at once and says where the next one starts. A row that cannot be read keeps
-going with whatever bytes there are, but its first error is recorded and its columns are blanked at the end; so no
-input raises, and no step needs a loop over rows.
+Each step reads one header of all rows at once and says where the next one starts. A row that cannot be read
+keeps going with whatever bytes there are, but its first error is recorded and its columns are blanked at
+the end; so no input raises, and no step needs a loop over rows.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from producers.packets import I32, I64, U8, LinkType, PacketBatch
 from producers.splitmix import U64
 
 BLOCK_ROWS = 1024
-"""Rows per block that decode fastest: the tables of a block stay in the processor's cache (600-byte packets)."""
+"""Rows per block that decode fastest: the tables of a block of 600-byte packets stay in the cache."""
 
 CHECKSUM_UNKNOWN, CHECKSUM_WRONG, CHECKSUM_RIGHT = -1, 0, 1
 
@@ -75,9 +75,14 @@ class Decoded:
     def __len__(self) -> int:
         return len(self.errors)
 
+    def packet(self, row: int) -> bytes:
+        """The normalised IP packet of one row, as far as it was captured."""
+        whole: bytes = self.words[row].astype(">u8").tobytes()
+        return whole[: self.captured[row]]
+
 
 def decode(batch: PacketBatch) -> Decoded:
-    """Decode all frames of a batch; give it blocks of about BLOCK_ROWS for speed. Never raises, whatever the bytes."""
+    """Decode all frames of a batch; blocks of BLOCK_ROWS are fastest. Never raises, whatever the bytes."""
     frames, verdicts = Frames(batch.data), Verdicts(len(batch))
     outer, gre, mirror, end = _unwrap(frames, batch, verdicts)
     inner = _read_inner(frames, mirror, end, verdicts)
@@ -94,6 +99,7 @@ def decode(batch: PacketBatch) -> Decoded:
     is_tcp = whole & (protocol == PROTOCOL_TCP) & ~headers.rerouted
     is_tcp &= headers.total_length - headers.header_length >= TCP_HEADER_LENGTH_MIN
     right = tcp_checksum_is_right(words, headers.version, headers.header_length, headers.total_length, is_tcp)
+    segment_at = (headers.header_length + transport.tcp_header_length).astype(np.int32)
     return Decoded(
         errors=verdicts.errors,
         received_us=batch.received_us,
@@ -115,7 +121,7 @@ def decode(batch: PacketBatch) -> Decoded:
         checksum=np.where(is_tcp, right, np.int8(CHECKSUM_UNKNOWN)).astype(np.int8),
         content_hash=hash_words(words, inner.captured),
         words=words,
-        segment_at=settle((headers.header_length + transport.tcp_header_length).astype(np.int32), is_tcp),
+        segment_at=settle(segment_at, is_ip & (transport.tcp_header_length >= 0)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Why a frame gave no mirrored packet. Every such frame is counted under one of these; none is dropped unseen."""
+"""Why a frame gave no mirrored packet. Each is counted under one of these."""
 
 from enum import IntEnum
 

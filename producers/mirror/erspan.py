@@ -1,7 +1,7 @@
-"""The mirror headers inside GRE: ERSPAN Type I, II, III, transparent Ethernet bridging, and one vendor's 0x8949.
+"""The mirror headers inside GRE: ERSPAN Type I, II, III, Ethernet bridging, and one vendor's 0x8949.
 
-    Type II   Ver4 VLAN12 | COS3 En2 T1 Session10 | Rsvd12 Index20
-    Type III  Ver4 VLAN12 | COS3 BSO2 T1 Session10 | Timestamp32 | SGT16 | P1 FT5 Hw6 D1 Gra2 O1 [| Platform64]
+    Type II   Ver4 VLAN12 | COS3 En2 T1 Session10 | Rsvd12 Index20 Type III  Ver4 VLAN12 | COS3 BSO2 T1
+    Session10 | Timestamp32 | SGT16 | P1 FT5 Hw6 D1 Gra2 O1 [| Platform64]
 
 Type I has no header and shares Type II's GRE protocol; the GRE sequence bit alone tells them apart.
 Sources: draft-foschiano-erspan-03; 0x8949 with 22 opaque bytes: SONiC's mirror tests for Mellanox ASICs.
@@ -49,7 +49,10 @@ class MirrorHeaders:
 
     format: U8  # MirrorFormat
     session: I32
-    port_field: I64  # Type II index, Type III platform port, GRE key: an inventory maps it to a port
+    index: I32  # Type II
+    hardware_id: I32  # Type III
+    platform_port: I64  # Type III with a platform sub-header that has one
+    key: I64  # of GRE
     exporter_time: I64  # Type III timestamp, raw ticks
     cut_by_exporter: Bools  # the T bit
     is_egress: Bools  # the D bit of Type III
@@ -91,11 +94,14 @@ def read_mirror_headers(
     verdicts.fail(has_header & (version != expected), MirrorError.ERSPAN_VERSION)
     flags_and_session = u16(head, 2)
     second_word = u32(head, 4)
-    extra = _read_type_iii(frames, at, head, end, is_iii & verdicts.good, verdicts)
+    extra = _read_type_iii(frames, at, end, is_iii & verdicts.good, verdicts)
     return MirrorHeaders(
         format=formats,
         session=np.where(has_header, flags_and_session & 0x3FF, -1),
-        port_field=np.where(is_ii, second_word & 0xFFFFF, np.where(is_iii, extra.port_field, gre.key)),
+        index=np.where(is_ii, second_word & 0xFFFFF, -1).astype(np.int32),
+        hardware_id=extra.hardware_id,
+        platform_port=extra.platform_port,
+        key=gre.key,
         exporter_time=np.where(is_iii, second_word, -1),
         cut_by_exporter=has_header & ((flags_and_session & 0x400) != 0),
         is_egress=extra.is_egress,
@@ -106,39 +112,41 @@ def read_mirror_headers(
 
 @dataclass(frozen=True, slots=True)
 class _TypeIII:
+    """What only Type III has."""
+
     length: I32  # of the platform sub-header
-    port_field: I64
+    hardware_id: I32
+    platform_port: I64
     is_egress: Bools
     starts_with_ip: Bools
 
 
-def _read_type_iii(
-    frames: Frames, at: Offsets, head: U8, end: I32, rows: Bools, verdicts: Verdicts
-) -> _TypeIII:
-    nothing = np.zeros(len(head), dtype=np.bool_)
-    port_field = np.full(len(head), -1, dtype=np.int64)
+def _read_type_iii(frames: Frames, at: Offsets, end: I32, rows: Bools, verdicts: Verdicts) -> _TypeIII:
     if not rows.any():
-        return _TypeIII(nothing.astype(np.int32), port_field, nothing, nothing)
-    bits = u16(head, 10)
+        no, absent = np.zeros(len(end), dtype=np.bool_), np.full(len(end), -1, dtype=np.int32)
+        return _TypeIII(no.astype(np.int32), absent, absent.astype(np.int64), no, no)
+    bits = u16(frames.window(at, 12), 10)
+    frame_type = bits >> 10 & 0x1F
     has_platform = rows & ((bits & 1) != 0)
-    starts_with_ip = rows & ((bits >> 10 & 0x1F) == _FRAME_TYPE_IP)
-    is_known = starts_with_ip | ((bits >> 10 & 0x1F) == _FRAME_TYPE_ETHERNET)
+    is_known = (frame_type == _FRAME_TYPE_ETHERNET) | (frame_type == _FRAME_TYPE_IP)
     verdicts.fail(rows & ~is_known, MirrorError.ERSPAN_FRAME_TYPE)
-    if has_platform.any():
-        verdicts.fail(has_platform & (at + 12 + _PLATFORM_LENGTH > end), MirrorError.ERSPAN_CUT)
-        port_field = _platform_port(frames.window(at, 20), has_platform)
+    verdicts.fail(has_platform & (at + 12 + _PLATFORM_LENGTH > end), MirrorError.ERSPAN_CUT)
     return _TypeIII(
         length=has_platform.astype(np.int32) * _PLATFORM_LENGTH,
-        port_field=port_field,
+        hardware_id=np.where(rows, bits >> 4 & 0x3F, -1),
+        platform_port=_platform_port(frames, at, has_platform),
         is_egress=rows & ((bits & 8) != 0),
-        starts_with_ip=starts_with_ip,
+        starts_with_ip=rows & (frame_type == _FRAME_TYPE_IP),
     )
 
 
-def _platform_port(head: U8, rows: Bools) -> I64:
+def _platform_port(frames: Frames, at: Offsets, rows: Bools) -> I64:
+    port = np.full(len(rows), -1, dtype=np.int64)
+    if not rows.any():
+        return port
+    head = frames.window(at, 20)
     words = (u32(head, 12), u32(head, 16))
     platform = np.where(rows, words[0] >> 26, -1)
-    port = np.full(len(head), -1, dtype=np.int64)
     for known, (word, mask) in _PLATFORM_PORT.items():
         port = np.where(platform == known, words[word] & mask, port)
     return port

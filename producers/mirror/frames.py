@@ -1,8 +1,9 @@
 """Reading headers that lie at a different offset in each row, without a loop over rows.
 
-A header is read through a *window*: the `width` bytes from `at` of each row, as a table of its own, so that the code
-that knows a header's fields sees them at fixed columns. In most batches all rows agree on `at`; then it is one number
-and the window a view that costs nothing. Otherwise it is a column and the windows are gathered.
+A header is read through a *window*: the `width` bytes from `at` of each row, as a table of its own, so that
+the code that knows a header's fields sees them at fixed columns. In most batches all rows agree on `at`;
+then it is one number and the window a view that costs nothing. Otherwise it is a column and the windows are
+gathered.
 """
 
 from functools import cached_property
@@ -26,7 +27,7 @@ class Frames:
         self._data = data
 
     def window(self, at: Offsets, width: int) -> U8:
-        """The `width` bytes of each row from `at` on. at: 0 or more. Returns u8[n, width], not to be written to."""
+        """The `width` bytes of each row from `at` (0 or more) on. Returns u8[n, width], read only."""
         rows, columns = self._data.shape
         if not isinstance(at, int):
             return self._gather(at, width)
@@ -53,7 +54,8 @@ class Frames:
     @cached_property
     def _row_starts(self) -> I64:
         rows, columns = self._data.shape
-        return np.arange(rows, dtype=np.int64) * columns
+        starts: I64 = np.arange(rows, dtype=np.int64) * columns
+        return starts
 
 
 _TAIL = 64

@@ -1,4 +1,4 @@
-"""GRE headers in columns. Sources: RFC 2784 (base), RFC 2890 (key and sequence number), RFC 1701 (routing bit)."""
+"""GRE headers in columns. Sources: RFC 2784 (base), RFC 2890 (key, sequence), RFC 1701 (routing bit)."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class GreHeaders:
 
 
 def read_gre(frames: Frames, at: Offsets, end: I32, rows: Bools) -> GreHeaders:
-    """The GRE headers at `at`. end: i4[n], first byte beyond the packet. rows: bool[n], the rows that matter."""
+    """The GRE headers at `at`. end: i4[n], first byte beyond the packet. rows: those that matter."""
     base = frames.window(at, 4)
     flags = u16(base, 0)
     has_checksum, has_key, has_sequence = ((flags & bit) != 0 for bit in (_CHECKSUM, _KEY, _SEQUENCE))

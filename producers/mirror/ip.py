@@ -54,8 +54,9 @@ class IpHeaders:
 def read_ip(frames: Frames, at: Offsets, end: I32, version: U8, rows: Bools) -> IpHeaders:
     """The IP headers at `at`.
 
-    end: i4[n], first byte that no longer belongs to the packet. version: u8[n], what the layer below announced: 4 or
-    6, anything else makes the row unreadable. rows: bool[n], the rows that matter; others are unreadable.
+    end: i4[n], first byte that no longer belongs to the packet. version: u8[n], what the layer below
+    announced: 4 or 6, anything else makes the row unreadable. rows: bool[n], the rows that matter; others
+    are unreadable.
     """
     is_v6 = version == 6
     has_v4, has_v6 = bool((rows & (version == 4)).any()), bool((rows & is_v6).any())
@@ -69,7 +70,8 @@ def read_ip(frames: Frames, at: Offsets, end: I32, version: U8, rows: Bools) -> 
 
 def announced_version(ethertype: I32) -> U8:
     """4, 6 or 0 for each EtherType. i4[n] -> u8[n]."""
-    return (ethertype == 0x0800) * np.uint8(4) + (ethertype == 0x86DD) * np.uint8(6)
+    version: U8 = (ethertype == 0x0800) * np.uint8(4) + (ethertype == 0x86DD) * np.uint8(6)
+    return version
 
 
 def _read_v4(frames: Frames, at: Offsets, end: I32, rows: Bools) -> IpHeaders:

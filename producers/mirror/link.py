@@ -22,8 +22,8 @@ _TYPE_AT_AND_LENGTH = {
 def network_layer(frames: Frames, link_type: LinkType, at: Offsets, rows: Bools) -> tuple[I32, Offsets]:
     """EtherType and start of the network layer of the frames that start at `at`.
 
-    rows: bool[n], the rows that matter. Returns i4[n] and offsets; whether the row is long enough is for the caller
-    to check against the offset.
+    rows: bool[n], the rows that matter. Returns i4[n] and offsets; whether the row is long enough is for
+    the caller to check against the offset.
     """
     if link_type is LinkType.RAW_IP:
         version = frames.window(at, 1)[:, 0] >> 4

@@ -1,4 +1,4 @@
-"""TCP and its port-carrying relatives: the header fields, and the TCP checksum. Sources: RFC 9293, RFC 1071."""
+"""TCP and its relatives with ports: the header fields, and the TCP checksum. Sources: RFC 9293, RFC 1071."""
 
 from dataclasses import dataclass
 
@@ -33,7 +33,8 @@ class TransportHeaders:
 def read_transport(packets: Frames, at: Offsets, end: I32, protocol: I32) -> TransportHeaders:
     """The upper-layer headers at `at`.
 
-    end: i4[n], captured bytes of the packet. protocol: i4[n], -1 where there is no such header (e.g. a later fragment).
+    end: i4[n], captured bytes of the packet. protocol: i4[n], -1 where there is no such header (e.g. a
+    later fragment).
     """
     head = packets.window(at, TCP_HEADER_LENGTH_MIN)
     has_ports = np.isin(protocol, _WITH_PORTS) & (at + 4 <= end)
@@ -56,9 +57,10 @@ def tcp_checksum_is_right(
 
     words: u64[n, k], the normalised packets as numbers (`content.as_words`). header_length: i4[n], up to TCP.
 
-    The ones' complement sum is a sum modulo 65535, and 2**16 is 1 modulo 65535: so 32-bit pieces can be added up as
-    they are. From byte 8 on a normalised packet consists of just what TCP sums up (both addresses, the segment, for
-    IPv4 also the protocol), and of options and extension headers, which are taken out again.
+    The ones' complement sum is a sum modulo 65535, and 2**16 is 1 modulo 65535: so 32-bit pieces can be
+    added up as they are. From byte 8 on a normalised packet consists of just what TCP sums up (both
+    addresses, the segment, for IPv4 also the protocol), and of options and extension headers, which are
+    taken out again.
     """
     # All ones sum to 0 modulo 65535, the value a right checksum gives together with what it covers.
     total = words.view(np.uint32)[:, 2:].sum(axis=1, dtype=np.uint64)
@@ -71,7 +73,8 @@ def tcp_checksum_is_right(
         total[extended] += _MODULUS - _sum_between(
             words[extended], fixed_length[extended], header_length[extended]
         )
-    return rows & (total % _MODULUS == 0)
+    right: NDArray[np.bool_] = rows & (total % _MODULUS == 0)
+    return right
 
 
 def _sum_between(words: U64, start: I32, end: I32) -> U64:
@@ -79,4 +82,5 @@ def _sum_between(words: U64, start: I32, end: I32) -> U64:
     pieces = words.astype(">u8").view(">u4").astype(np.uint64)
     columns = np.arange(pieces.shape[1]) * 4
     inside = (columns >= start[:, None]) & (columns < end[:, None])
-    return np.where(inside, pieces, np.uint64(0)).sum(axis=1, dtype=np.uint64) % _MODULUS
+    sums: U64 = np.where(inside, pieces, np.uint64(0)).sum(axis=1, dtype=np.uint64)
+    return sums % _MODULUS

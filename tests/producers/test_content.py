@@ -60,7 +60,9 @@ def test_routers_changes_to_ipv6_are_masked_and_the_flow_label_is_not() -> None:
     def packet(tc: int, hlim: int, fl: int) -> bytes:
         return bytes(IPv6(src="fd::1", dst="fd::2", tc=tc, hlim=hlim, fl=fl) / TCP(seq=5) / b"payload")
 
-    first, second, other_flow = hash_of(packet(0, 64, 0xABCDE), packet(0xFF, 3, 0xABCDE), packet(0, 64, 0xBBCDE))
+    first, second, other_flow = hash_of(
+        packet(0, 64, 0xABCDE), packet(0xFF, 3, 0xABCDE), packet(0, 64, 0xBBCDE)
+    )
     assert first == second != other_flow
 
 
@@ -85,7 +87,9 @@ def test_bytes_beyond_the_length_and_the_width_of_the_table_do_not_count() -> No
     narrow, lengths = rows_of([packet])
     wide, _ = rows_of([packet], width=200)
     wide[0, len(packet) :] = 0xA5
-    assert content_hash(normalise(narrow, lengths), lengths) == content_hash(normalise(wide, lengths), lengths)
+    assert content_hash(normalise(narrow, lengths), lengths) == content_hash(
+        normalise(wide, lengths), lengths
+    )
 
 
 def test_zero_bytes_at_the_end_are_part_of_the_content() -> None:
@@ -101,7 +105,9 @@ def test_mixed_versions_lengths_and_rubbish_in_one_batch_equal_each_alone() -> N
         b"\xf0" * 11,
         bytes(IPv6(dst="fd::2", hlim=9, tc=3) / TCP() / (b"q" * 700)),
     ]
-    assert hash_of(*packets) == [hash_of(packet + b"")[0] if packet else hash_of(b"", b"")[0] for packet in packets]
+    assert hash_of(*packets) == [
+        hash_of(packet + b"")[0] if packet else hash_of(b"", b"")[0] for packet in packets
+    ]
 
 
 def test_normalise_leaves_its_input_alone() -> None:

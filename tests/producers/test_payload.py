@@ -54,7 +54,9 @@ def test_any_flipped_bit_shows(probe_id: int, sent_at_us: int, bit: int) -> None
     payload = build_payload(ids, np.array([sent_at_us]))
     assert payload_is_intact(payload, ids).all()
     payload[0, bit // 8] ^= 1 << (bit % 8)
-    send_time_bits = range(128, 192)  # only the sender knows them; the TCP checksum and the content hash guard them
+    send_time_bits = range(
+        128, 192
+    )  # only the sender knows them; the TCP checksum and the content hash guard them
     assert payload_is_intact(payload, ids)[0] == (bit in send_time_bits)
 
 

@@ -1,0 +1,1 @@
+"""Where packets come from: a live interface, a capture file, memory; all behind `PacketSource`."""
