@@ -54,6 +54,7 @@ from fabric.yaml_record import InventoryError, Record, compose_record
 __all__ = ["InventoryError", "dump_fabric", "load_fabric", "parse_fabric"]
 
 _ONLY_CHIP = "chip-1"
+_SETTINGS = ("probe_port", "dscp", "target_prefixes", "collectors")
 
 
 def load_fabric(name_or_path: str | Path) -> Fabric:
@@ -83,7 +84,7 @@ def parse_fabric(text: str, source: str = "inventory") -> Fabric:
     Raises InventoryError with the line of the first thing that is wrong.
     """
     document = compose_record(text, source, "the inventory")
-    lines: dict[Where, int] = {}
+    lines: dict[Where, int] = {(key,): document.line_of(key) for key in _SETTINGS}
     fabric = Fabric(
         name=document.text("fabric"),
         probe_port=document.integer("probe_port", DEFAULT_PROBE_PORT),

@@ -165,11 +165,6 @@ def _switch(switch: Switch, where: Where) -> Iterator[Problem]:
 def _cabling(fabric: Fabric) -> Iterator[Problem]:
     cables = Counter((s.name, p.peer) for s in fabric.switches for p in s.ports)
     attached = {s.name: s.tor for s in fabric.servers} | {p.name: p.switch for p in fabric.probers}
-    for row, switch in enumerate(fabric.switches):
-        for port_row, port in enumerate(switch.ports):
-            message = _port_problem(fabric, switch, port, cables, attached)
-            if message:
-                yield Problem(("switches", row, "ports", port_row), f"{switch.name}: {message}")
     ends: list[tuple[Where, Server | Prober]] = [(("servers", i), s) for i, s in enumerate(fabric.servers)]
     ends += [(("probers", i), p) for i, p in enumerate(fabric.probers)]
     for where, end in ends:
@@ -180,6 +175,11 @@ def _cabling(fabric: Fabric) -> Iterator[Problem]:
             yield Problem(where, f"{end.name}: {owner.name} is a {owner.tier}, not a ToR")
         elif not cables[owner.name, end.name]:
             yield Problem(where, f"{end.name}: {owner.name} has no port to it")
+    for row, switch in enumerate(fabric.switches):
+        for port_row, port in enumerate(switch.ports):
+            message = _port_problem(fabric, switch, port, cables, attached)
+            if message:
+                yield Problem(("switches", row, "ports", port_row), f"{switch.name}: {message}")
 
 
 def _port_problem(

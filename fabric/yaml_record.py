@@ -38,6 +38,11 @@ class Record:
     def error(self, message: str) -> InventoryError:
         return InventoryError(f"{self.source}:{self.line}: {message}")
 
+    def line_of(self, key: str) -> int:
+        """Line of a key's value, or of the mapping if it is absent."""
+        node = self._values.get(key)
+        return self.line if node is None else int(node.start_mark.line) + 1
+
     def refuse_unknown_keys(self) -> None:
         """Call after the last getter."""
         for key, value in self._values.items():

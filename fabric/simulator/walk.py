@@ -160,7 +160,7 @@ class Walk:
         return packets
 
     def _forward(self, packets: Packets, leg: Leg, hop: int) -> Packets:
-        """Through the switch at the end of `link`: choose the next one, cross the chips, count down the TTL."""
+        """Through the switch at the end of `link`: choose the next, cross the chips, count down the TTL."""
         if not len(packets):
             return packets
         place = _Place(leg, hop, on_cable=False)
