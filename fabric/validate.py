@@ -173,13 +173,14 @@ def _cabling(fabric: Fabric) -> Iterator[Problem]:
             yield Problem(where, f"{end.name}: there is no switch {attached[end.name]!r}")
         elif isinstance(end, Server) and owner.tier != "tor":
             yield Problem(where, f"{end.name}: {owner.name} is a {owner.tier}, not a ToR")
-        elif not cables[owner.name, end.name]:
-            yield Problem(where, f"{end.name}: {owner.name} has no port to it")
     for row, switch in enumerate(fabric.switches):
         for port_row, port in enumerate(switch.ports):
             message = _port_problem(fabric, switch, port, cables, attached)
             if message:
                 yield Problem(("switches", row, "ports", port_row), f"{switch.name}: {message}")
+    for where, end in ends:
+        if not cables[attached[end.name], end.name]:
+            yield Problem(where, f"{end.name}: {attached[end.name]} has no port to it")
 
 
 def _port_problem(
