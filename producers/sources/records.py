@@ -162,7 +162,7 @@ def _read_packet(data: Buffer, kind: int, block: slice, order: str, interfaces: 
         at += 4
         length = min(wire_length, interface.snap_length, end - at)
     else:
-        # The obsolete block has a 16-bit interface number and a drop count where the enhanced one has 32 bits.
+        # The obsolete block: a 16-bit interface number and a drop count instead of 32 bits.
         layout = "IIIII" if kind == _ENHANCED_PACKET else "HxxIIII"
         number, high, low, length, wire_length = struct.unpack_from(f"{order}{layout}", data, at)
         interface = interfaces[number]
