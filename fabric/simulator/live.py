@@ -61,8 +61,8 @@ class LiveCounts:
 class LiveSimulation:
     """Runs a simulated network by the clock until it is told to stop.
 
-    plans, outcome_publishers: by Prober name. digest_publishers: by collector name; an exporter's copies go to
-    the collector that `Fabric.collector_of` names. Raises ValueError if one is missing.
+    plans, outcome_publishers: by Prober name. digest_publishers: by collector name; an exporter's copies go
+    to the collector that `Fabric.collector_of` names. Raises ValueError if one is missing.
     faults: each starts `after_s` after the run, and `on_injected(spec, started_ns)` is called then.
     now_us, wait: the clock, and what sleeps; `wait` gets seconds and returns early when `stop` is called.
     """
@@ -105,8 +105,8 @@ class LiveSimulation:
     def run(self, seconds: float | None = None) -> LiveCounts:
         """Simulate by the clock; blocks for `seconds`, or until `stop`.
 
-        No probe is sent after that; outcomes still open are waited for (the probe timeout at most), then every
-        source says that it has ended. Raises what the publishers raise, and then says nothing more.
+        No probe is sent after that; outcomes still open are waited for (the probe timeout at most), then
+        every source says that it has ended. Raises what the publishers raise, and then says nothing more.
         """
         start_us = until_us = self._now_us()
         end_us = start_us + round(seconds * 1e6) if seconds is not None else FOREVER_US

@@ -27,7 +27,8 @@ class Outbox:
             return
         last_us = np.maximum.reduceat(known_at_us, starts)
         sizes = np.diff(np.append(starts, len(group)))
-        self._rows = np.concatenate([self._rows, outcomes])
+        # Without the dtype NumPy would turn the wire's big-endian fields into native ones.
+        self._rows = np.concatenate([self._rows, outcomes], dtype=OUTCOME.dtype)
         self._known_at_us = np.concatenate([self._known_at_us, np.repeat(last_us, sizes)])
 
     def take(self, now_us: int, simulated_until_us: int) -> tuple[NDArray[np.void], int]:
