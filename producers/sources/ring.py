@@ -135,7 +135,7 @@ class RingSource:
         return batch
 
     def lost(self) -> int:
-        """Packets dropped because the ring was full; the kernel forgets its count when asked, so we add up."""
+        """Packets dropped because the ring was full; the kernel forgets its count when asked, so add up."""
         if self._socket.fileno() >= 0:
             _, dropped = struct.unpack("II", self._socket.getsockopt(_SOL_PACKET, _PACKET_STATISTICS, 8))
             self._lost += dropped
