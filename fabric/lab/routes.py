@@ -27,14 +27,12 @@ def next_hops(fabric: Fabric, destination: str) -> Mapping[str, tuple[str, ...]]
         if name == destination:
             continue
         if name in down:
-            chosen = [
-                n for n in _neighbours(fabric, switch, -1) if down.get(n, _UNREACHABLE) == down[name] - 1
-            ]
+            below = _transits(fabric, switch, -1, destination)
+            chosen = [n for n in below if down.get(n, _UNREACHABLE) == down[name] - 1]
         else:
             costs = {
                 above: min(down.get(above, _UNREACHABLE), up.get(above, _UNREACHABLE))
-                for above in _neighbours(fabric, switch, +1)
-                if not fabric.switch_by_name[above].drained or above == destination
+                for above in _transits(fabric, switch, +1, destination)
             }
             best = min(costs.values(), default=_UNREACHABLE)
             if best == _UNREACHABLE:
@@ -52,14 +50,24 @@ def _distances_down(fabric: Fabric, destination: str) -> dict[str, int]:
     while frontier:
         climbed: list[str] = []
         for name in frontier:
-            if name != destination and fabric.switch_by_name[name].drained:
+            switch = fabric.switch_by_name[name]
+            if switch.drained and name != destination:
                 continue
-            for above in _neighbours(fabric, fabric.switch_by_name[name], +1):
+            for above in _neighbours(fabric, switch, +1):
                 if above not in distances:
                     distances[above] = distances[name] + 1
                     climbed.append(above)
         frontier = climbed
     return distances
+
+
+def _transits(fabric: Fabric, switch: Switch, direction: int, destination: str) -> list[str]:
+    """Neighbours that may carry packets to the destination."""
+    return [
+        name
+        for name in _neighbours(fabric, switch, direction)
+        if name == destination or not fabric.switch_by_name[name].drained
+    ]
 
 
 def _neighbours(fabric: Fabric, switch: Switch, direction: int) -> list[str]:
