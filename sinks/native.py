@@ -1,0 +1,96 @@
+"""Columns to ClickHouse's Native format and back, with the codecs of clickhouse-driver.
+
+The driver writes this format to the server by itself; chDB is handed the same bytes, so that a column
+means the same in both stores. Source of the format: ClickHouse documentation, "Native" under input and
+output formats.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from clickhouse_driver.bufferedreader import BufferedSocketReader
+from clickhouse_driver.bufferedwriter import BufferedSocketWriter
+from clickhouse_driver.context import Context
+from clickhouse_driver.numpy.block import NumpyColumnOrientedBlock
+from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
+
+from sinks.store import Columns, QueryResult
+
+# It says at each insert that arrays and maps take the ordinary path; we know.
+logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
+
+_BUFFER_BYTES = 1 << 20
+
+
+class _ServerInfo:
+    """Revision 0 is the format of files: no block info, no sparse columns."""
+
+    used_revision = 0
+    session_timezone = None
+
+    def get_timezone(self) -> str:
+        return "UTC"
+
+
+class _Collected:
+    """Stands for the socket of the driver's writer."""
+
+    def __init__(self) -> None:
+        self.parts: list[bytes] = []
+
+    def sendall(self, data: Any) -> None:
+        self.parts.append(bytes(data))
+
+
+class _Given:
+    """Stands for the socket of the driver's reader."""
+
+    def __init__(self, data: bytes) -> None:
+        self.stream = io.BytesIO(data)
+
+    def recv_into(self, buffer: Any) -> int:
+        return self.stream.readinto(buffer)
+
+
+def encode_block(types: Sequence[tuple[str, str]], columns: Columns) -> bytes:
+    """One block. `types`: (name, type) of each column, in order; `columns` as Store.insert takes them."""
+    out = _Collected()
+    block = NumpyColumnOrientedBlock(list(types), [columns[name] for name, _ in types])
+    BlockOutputStream(BufferedSocketWriter(out, _BUFFER_BYTES), _context(use_numpy=True)).write(block)
+    return b"".join(out.parts)
+
+
+def decode_blocks(data: bytes) -> QueryResult:
+    """All blocks of a result."""
+    source = _Given(data)
+    reader = BufferedSocketReader(source, _BUFFER_BYTES)
+    stream = BlockInputStream(reader, _context(use_numpy=False))
+    names: tuple[str, ...] = ()
+    types: tuple[str, ...] = ()
+    rows: list[tuple[Any, ...]] = []
+    while data:
+        try:
+            block = stream.read()
+        except EOFError:
+            break
+        names = tuple(name for name, _ in block.columns_with_types)
+        types = tuple(kind for _, kind in block.columns_with_types)
+        rows.extend(block.get_rows())
+    return QueryResult(names, types, rows)
+
+
+def _context(*, use_numpy: bool) -> Context:
+    context = Context()
+    context.server_info = _ServerInfo()
+    context.settings = {}
+    context.client_settings = {
+        "use_numpy": use_numpy,
+        "strings_as_bytes": False,
+        "strings_encoding": "utf-8",
+        "namedtuple_as_json": True,
+    }
+    return context
