@@ -1,5 +1,5 @@
 #!/bin/sh
-# Provide what the tests run on: Apache Kafka, ClickHouse and a few system tools.
+# Provide what the tests run on: Apache Kafka, a schema registry, ClickHouse and a few system tools.
 #
 #   sh deploy/test-servers.sh
 #
@@ -10,8 +10,7 @@ set -eu
 
 root=$(cd "$(dirname "$0")/.." && pwd)
 cache="$root/.cache"
-pom="$root/tests/servers/kafka/pom.xml"
-npm_pins="$root/tests/servers/clickhouse"
+pins="$root/tests/servers"
 
 say() { printf 'test servers: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -37,17 +36,20 @@ java_is_new_enough() {
     [ "${major:-0}" -ge 17 ]
 }
 
-kafka_version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$pom")
-kafka="$cache/kafka/$kafka_version"
+# Each server's folder holds a copy of the file that pins it, written last: so neither a download that was cut
+# off nor one of another version passes for the server.
+kafka="$cache/kafka"
+registry="$cache/registry"
 clickhouse="$cache/clickhouse"
-
-kafka_is_there() { cmp -s "$pom" "$kafka/complete"; }
-clickhouse_is_there() { cmp -s "$npm_pins/package-lock.json" "$clickhouse/complete"; }
+is_there() { cmp -s "$1" "$2/complete"; }
+kafka_is_there() { is_there "$pins/kafka/pom.xml" "$kafka"; }
+registry_is_there() { is_there "$pins/registry/pom.xml" "$registry"; }
+clickhouse_is_there() { is_there "$pins/clickhouse/package-lock.json" "$clickhouse"; }
 
 # --- system packages -------------------------------------------------------------------------------
 packages=""
 java_is_new_enough || packages="$packages openjdk-17-jre-headless"
-kafka_is_there || have mvn || packages="$packages maven"
+{ kafka_is_there && registry_is_there; } || have mvn || packages="$packages maven"
 clickhouse_is_there || have npm || packages="$packages nodejs npm"
 have tshark || packages="$packages tshark"      # the oracle for decoded mirrors
 have nft || packages="$packages nftables"       # faults in the namespace lab
@@ -67,25 +69,26 @@ if [ -n "$packages" ]; then
     fi
 fi
 
-# --- Apache Kafka: jars from Maven Central ---------------------------------------------------------
-if ! kafka_is_there; then
-    say "fetching Apache Kafka $kafka_version"
-    rm -rf "$kafka"
-    quiet mvn -q -B -ntp -f "$pom" dependency:copy-dependencies \
-        -DincludeScope=runtime -DoutputDirectory="$kafka/libs"
-    # Written last and holding what was asked for, so neither a cut-off nor an outdated set passes for whole.
-    cp "$pom" "$kafka/complete"
-fi
+# --- from Maven Central ----------------------------------------------------------------------------
+# fetch NAME FOLDER GOAL: what the pom of NAME lists, into FOLDER/libs.
+fetch() {
+    say "fetching $1"
+    rm -rf "$2"
+    quiet mvn -q -B -ntp -f "$pins/$1/pom.xml" "dependency:$3" -DincludeScope=runtime -DoutputDirectory="$2/libs"
+    cp "$pins/$1/pom.xml" "$2/complete"
+}
+kafka_is_there || fetch kafka "$kafka" copy-dependencies
+registry_is_there || fetch registry "$registry" unpack
 
-# --- ClickHouse: the library in an npm package -----------------------------------------------------
+# --- from npm: ClickHouse as a library -------------------------------------------------------------
 if ! clickhouse_is_there; then
     if [ "$(uname -s)-$(uname -m)" = Linux-x86_64 ]; then
-        say "fetching ClickHouse"
+        say "fetching clickhouse"
         rm -rf "$clickhouse"
         mkdir -p "$clickhouse"
-        cp "$npm_pins/package.json" "$npm_pins/package-lock.json" "$clickhouse/"
+        cp "$pins/clickhouse/package.json" "$pins/clickhouse/package-lock.json" "$clickhouse/"
         quiet npm ci --prefix "$clickhouse" --no-audit --no-fund --ignore-scripts
-        cp "$npm_pins/package-lock.json" "$clickhouse/complete"
+        cp "$pins/clickhouse/package-lock.json" "$clickhouse/complete"
     else
         say "no ClickHouse for $(uname -s) on $(uname -m); tests that need it are skipped"
     fi

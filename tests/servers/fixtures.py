@@ -10,8 +10,15 @@ import pytest
 from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
 from tests.servers.clickhouse_server import ClickHouseNative
 from tests.servers.kafka_server import ApacheKafka
-from tests.servers.provisioned import clickhouse_library, java_command, kafka_libraries, missing_server
+from tests.servers.provisioned import (
+    clickhouse_library,
+    java_command,
+    kafka_libraries,
+    missing_server,
+    registry_folder,
+)
 from tests.servers.proxy import CuttableProxy
+from tests.servers.registry_server import SchemaRegistry
 
 Broker = EmbeddedBroker | ApacheKafka
 _BROKERS = ("embedded", "apache_kafka")
@@ -28,15 +35,32 @@ def embedded_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedd
 @pytest.fixture(scope="session")
 def apache_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApacheKafka]:
     """Apache Kafka, shared by all tests: use topic names of your own."""
-    java, libraries = java_command(), kafka_libraries()
-    if java is None:
-        missing_server("no Java runtime of version 17 or newer")
+    libraries = kafka_libraries()
     if libraries is None:
         missing_server("the jars of Apache Kafka are not in .cache/kafka")
-    kafka = ApacheKafka(java, libraries, tmp_path_factory.mktemp("kafka"))
+    kafka = ApacheKafka(_java(), libraries, tmp_path_factory.mktemp("kafka"))
     kafka.start()
     yield kafka
     kafka.stop()
+
+
+@pytest.fixture(scope="session")
+def schema_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SchemaRegistry]:
+    """A schema registry in memory, shared by all tests: has ``url``; use subjects of your own."""
+    folder = registry_folder()
+    if folder is None:
+        missing_server("the schema registry is not in .cache/registry")
+    registry = SchemaRegistry(_java(), folder, tmp_path_factory.mktemp("registry"))
+    registry.start()
+    yield registry
+    registry.stop()
+
+
+def _java() -> str:
+    java = java_command()
+    if java is None:
+        missing_server("no Java runtime of version 17 or newer")
+    return java
 
 
 @pytest.fixture(params=_BROKERS)

@@ -34,16 +34,24 @@ def java_command() -> str | None:
 
 
 def kafka_libraries() -> Path | None:
-    """Return the folder with the jars of the Kafka version that kafka/pom.xml pins, or None."""
-    pom = Path(__file__).with_name("kafka") / "pom.xml"
-    version = re.search(r"<kafka\.version>(.+)</kafka\.version>", pom.read_text())
-    assert version is not None
-    folder = CACHE / "kafka" / version.group(1)
-    # The marker is written last, so a download that was cut off is not taken for a whole one.
-    return folder / "libs" if (folder / "complete").exists() else None
+    """Return the folder with the jars of Apache Kafka, or None."""
+    return _whole("kafka", "pom.xml", "libs")
+
+
+def registry_folder() -> Path | None:
+    """Return the folder with the schema registry's unpacked archive, or None."""
+    return _whole("registry", "pom.xml", "libs")
 
 
 def clickhouse_library() -> Path | None:
     """Return the shared library that contains a whole ClickHouse server, or None."""
-    library = CACHE / "clickhouse" / "node_modules" / "@chdb" / "lib-linux-x64-gnu" / "libchdb.so"
-    return library if library.exists() else None
+    return _whole("clickhouse", "package-lock.json", "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so")
+
+
+def _whole(name: str, pin: str, path: str) -> Path | None:
+    # `complete` is a copy of the file that pins the version, written when all else was there.
+    complete = CACHE / name / "complete"
+    pinned = Path(__file__).with_name(name) / pin
+    if not complete.exists() or complete.read_bytes() != pinned.read_bytes():
+        return None
+    return CACHE / name / path

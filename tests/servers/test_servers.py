@@ -1,6 +1,7 @@
 """Each server that the tests stand on does what they take for granted."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ from aiokafka import AIOKafkaConsumer
 from clickhouse_driver.errors import NetworkError, ServerException, SocketTimeoutError
 from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic
+from confluent_kafka.schema_registry import Schema, SchemaRegistryClient
+from confluent_kafka.schema_registry.error import SchemaRegistryError
 
 from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerFull, EmbeddedBrokerOptions
 from bytetracker.embedded.process import ServerFailed
@@ -24,6 +27,7 @@ from tests.servers.clickhouse_server import ClickHouseNative
 from tests.servers.fixtures import Broker
 from tests.servers.kafka_server import ApacheKafka
 from tests.servers.proxy import CuttableProxy
+from tests.servers.registry_server import SchemaRegistry
 
 pytestmark = pytest.mark.servers
 
@@ -283,3 +287,21 @@ def test_clickhouse_behind_a_proxy_times_out_and_comes_back(
     client.disconnect()
     assert client.execute("SELECT 4") == [(4,)]
     client.disconnect()
+
+
+def test_schema_registry_numbers_schemas_and_refuses_incompatible_ones(
+    schema_registry: SchemaRegistry,
+) -> None:
+    client = SchemaRegistryClient({"url": schema_registry.url})
+    subject = f"subject-{uuid4().hex[:12]}"
+
+    def record(*names: str) -> Schema:
+        fields = [{"name": name, "type": "int"} for name in names]
+        return Schema(json.dumps({"type": "record", "name": "R", "fields": fields}), "AVRO")
+
+    number = client.register_schema(subject, record("a"))
+    assert client.register_schema(subject, record("a")) == number
+    assert json.loads(client.get_schema(number).schema_str)["fields"] == [{"name": "a", "type": "int"}]
+    client.set_compatibility(subject, "BACKWARD")
+    with pytest.raises(SchemaRegistryError):
+        client.register_schema(subject, record("a", "without_default"))
