@@ -130,10 +130,10 @@ def _unwrap(
 ) -> tuple[IpHeaders, GreHeaders, MirrorHeaders, I32]:
     """From the frame to what was mirrored. The last column is the first byte beyond it in each row."""
     ethertype, at = network_layer(frames, batch.link_type, 0, verdicts.good)
-    outer = read_ip(frames, at, batch.lengths, announced_version(ethertype), verdicts.good)
-    verdicts.fail(
-        outer.cut | (outer.version == 0) | (outer.protocol != PROTOCOL_GRE), MirrorError.NOT_A_MIRROR
-    )
+    version = announced_version(ethertype)
+    outer = read_ip(frames, at, batch.lengths, version, verdicts.good)
+    is_gre = outer.protocol == PROTOCOL_GRE
+    verdicts.fail((version == 0) | outer.cut | ~is_gre, MirrorError.NOT_A_MIRROR)
     verdicts.fail(~outer.readable, MirrorError.OUTER_IP_INVALID)
     verdicts.fail(outer.fragment_offset > 0, MirrorError.OUTER_FRAGMENT)
     end = np.minimum(batch.lengths, at + outer.total_length)
