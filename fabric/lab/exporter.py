@@ -2,10 +2,11 @@
 
 Per switch port a packet socket takes what comes *in* with the probes' DSCP; the frame leaves in GRE, from the
 switch's exporter address, over the management network. A socket that asks for one protocol, unlike one that
-asks for all, is never shown outgoing packets. Per ToR a raw socket takes IP-in-IP that is addressed to it and
-writes the inner packet to a TUN device, from where the kernel forwards it as if it had just been received: so
-the ToR counts as a hop of the outer packet, and the next switch is the first hop of the inner one, one TTL
-lower.
+asks for all, is never shown outgoing packets, nor those that a fault has dropped on arrival.
+
+Per ToR a raw socket takes IP-in-IP that is addressed to it and writes the inner packet to a TUN device, from
+where the kernel forwards it as if it had just been received: so the ToR counts as a hop of the outer packet,
+and the next switch is the first hop of the inner one, one TTL lower.
 
 Run as `python -m fabric.lab.exporter`: reads one JSON line (`ExporterTasks`), writes the line `ready`, works
 until its standard input ends (which it also does when the parent is killed), then writes its counters as one

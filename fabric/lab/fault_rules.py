@@ -3,7 +3,8 @@
 Where a packet is hit decides who still mirrors it. A switch mirrors what comes in, so:
 
 - what a link loses or alters, it loses or alters as it leaves the near end: the far end never sees it, or
-  sees it altered;
+  sees it altered. On links from servers and Probers it does so as it arrives: a kernel tells the sender when
+  a packet is dropped on its way out, and a cable does not;
 - what a switch or a chip loses or alters, it loses or alters between its ports, after its own mirror;
 - a link that is down drops everything as it leaves either end. The interfaces stay up: routing would
   otherwise walk around it, and a black hole that routing does not know about is the case worth finding;
@@ -60,7 +61,8 @@ def fault_rules(spec: FaultSpec, fabric: Fabric, table: str, random: Random) -> 
         return (_traffic_rules(fabric, element, table, f"{_chance(rate)} {body}", chains),)
     if spec.kind == "link_down" and isinstance(element, Link):
         back = fabric.link_by_name[f"{element.to_name}~{element.from_name}"]
-        return tuple(_traffic_rules(fabric, link, table, "drop") for link in (element, back))
+        ways = (("there", element), ("back", back))  # both may be tables of one node
+        return tuple(_traffic_rules(fabric, link, f"{table}_{way}", "drop") for way, link in ways)
     if spec.kind == "host_down":
         chains = _chain("arriving", f"hook ingress device {HOST_DEVICE}", ["drop"])
         chains += _chain("leaving", f"hook egress device {HOST_DEVICE}", ["drop"])
@@ -75,9 +77,8 @@ def fault_rules(spec: FaultSpec, fabric: Fabric, table: str, random: Random) -> 
 def _traffic_rules(fabric: Fabric, element: object, table: str, rule: str, chains: str = "") -> FaultRules:
     """Apply a rule to what crosses a link, a switch or a chip."""
     if isinstance(element, Link):
-        device = device_towards(fabric, element.from_name, element.to_name)
-        chains += _chain("leaving", f"hook egress device {device}", [rule])
-        return _table("netdev", element.from_name, table, chains)
+        node, hook, device = _place(fabric, element)
+        return _table("netdev", node, table, chains + _chain(hook, f"hook {hook} device {device}", [rule]))
     if isinstance(element, Switch):
         return _table("ip", element.name, table, chains + _chain("crossing", "hook forward", [rule]))
     if not isinstance(element, Chip) or element.role == "fabric":
@@ -90,6 +91,14 @@ def _traffic_rules(fabric: Fabric, element: object, table: str, rule: str, chain
         f"iifname != {{ {devices} }} oifname {{ {devices} }} {rule}",
     ]
     return _table("ip", switch.name, table, chains + _chain("crossing", "hook forward", crossing))
+
+
+def _place(fabric: Fabric, link: Link) -> tuple[str, str, str]:
+    """Node, hook and interface where a packet is on its way over a link, still unseen by its far end."""
+    if link.from_name in fabric.switch_by_name:
+        return link.from_name, "egress", device_towards(fabric, link.from_name, link.to_name)
+    # The far end is a switch, whose exporter sees a packet after this hook (see fabric.lab.exporter).
+    return link.to_name, "ingress", device_towards(fabric, link.to_name, link.from_name)
 
 
 def _flip(spec: FaultSpec, random: Random) -> tuple[str, str]:

@@ -52,7 +52,9 @@ class Run:
     def release(self) -> None:
         """Give the name up, after its namespaces are gone."""
         self._path.unlink(missing_ok=True)
-        os.close(self._descriptor)
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
 
 
 def build(plan: LabPlan) -> None:

@@ -87,11 +87,11 @@ class Lab:
         """Take everything down. May be called again."""
         if self._run is None:
             return
-        run, self._run = self._run, None
         self._stop_exporter()
         if self._plan is not None:
             remove(self._plan.namespace_names)
-        run.release()
+        self._run.release()
+        self._run = None  # not before: if all this is interrupted, it is done again when the process ends
         atexit.unregister(self.close)
         if self._old_handler is not None:
             signal.signal(signal.SIGTERM, self._old_handler)

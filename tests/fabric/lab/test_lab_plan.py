@@ -135,6 +135,12 @@ def test_a_link_loses_as_it_leaves_the_near_end() -> None:
     assert "numgen random mod 1000000000 < 250000000 drop" in text
 
 
+def test_a_link_from_a_host_loses_on_arrival() -> None:
+    [(node, family, text)] = rules("loss:prober-1~border-1:rate=1")
+    assert (node, family) == ("border-1", "netdev")
+    assert "hook ingress device p3" in text
+
+
 def test_a_link_that_is_down_is_down_at_both_ends() -> None:
     both = rules("link_down:tor-1-1~leaf-1-2")
     assert [node for node, _, _ in both] == ["tor-1-1", "leaf-1-2"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
 import numpy as np
@@ -183,6 +184,21 @@ def test_a_link_that_is_down_drops_silently_in_both_directions(lab: Lab, traffic
     pod_1 = {i for i, name in enumerate(servers(fabric)) if name.startswith("server-1-")}
     first = int(seen.probe_ids[0] & 0xFFFFFFFF)
     assert not {(i - first) // FLOWS for i in lost} & pod_1
+
+
+def test_a_dead_uplink_of_the_prober_leaves_no_trace_and_no_error(lab: Lab, traffic: Traffic) -> None:
+    spec = parse_spec("link_down:prober-1~border-1", lab.fabric)
+    lab.faults.start(spec)
+    try:
+        seen = traffic.probe(servers(lab.fabric), 1)
+        opened = lab.open_in("prober-1", lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
+        with opened:
+            opened.bind((lab.prober_device, 0))
+            opened.send(bytes(60))  # would raise ENOBUFS if the Prober's own kernel dropped it
+    finally:
+        lab.faults.stop(spec)
+    assert len(seen.digests.rows) == 0
+    assert len(seen.replies) == 0
 
 
 def test_a_flip_alters_the_payload_from_the_far_end_on(lab: Lab, traffic: Traffic) -> None:
