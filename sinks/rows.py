@@ -96,8 +96,17 @@ def _results(head: Record, _: np.ndarray | None, __: NodeNames) -> list[TableRow
     return [TableRows("probe_results", columns)]
 
 
-_RESULT_TEXTS = tuple(
-    "kind verdict reason prober target target_address via reply_kind last_seen next_node".split()
+_RESULT_TEXTS = (
+    "kind",
+    "verdict",
+    "reason",
+    "prober",
+    "target",
+    "target_address",
+    "via",
+    "reply_kind",
+    "last_seen",
+    "next_node",
 )
 _ALTERATION_FIELDS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
     ("byte_offset", np.int32),

@@ -42,7 +42,8 @@ GROUP BY fault_id
 ORDER BY opened_at DESC;
 
 -- Links of the last hour on which packets were lost or altered, worst first. Leg and direction are never merged:
--- most losses show in one only. `crossings` is every packet that was known to try.
+-- most losses show in one only. `crossings` is every packet that was known to try. Links of servers are left to
+-- host_health: a silent server and a lossy last link look alike, and silent servers would crowd out everything else.
 CREATE OR REPLACE VIEW worst_links AS
 SELECT
     from_node, to_node, leg,
@@ -55,6 +56,8 @@ SELECT
     maxIf(m.minute, m.lost > 0 OR m.altered > 0) AS last_bad_minute
 FROM link_minutes AS m
 WHERE m.minute > (SELECT slot FROM newest_slot) - INTERVAL 1 HOUR
+    AND m.from_node NOT IN (SELECT name FROM nodes WHERE kind = 'server')
+    AND m.to_node NOT IN (SELECT name FROM nodes WHERE kind = 'server')
 GROUP BY from_node, to_node, leg
 HAVING lost > 0 OR altered > 0
 ORDER BY lost + altered DESC, loss_rate DESC, from_node, to_node, leg;
@@ -87,7 +90,7 @@ LEFT JOIN
 ) AS r ON r.target = n.name
 LEFT JOIN
 (
-    SELECT from_node, sum(passed) + sum(lost) AS answered
+    SELECT from_node, sum(passed) AS answered
     FROM link_minutes
     WHERE leg = 'reply' AND minute > (SELECT slot FROM newest_slot) - INTERVAL 1 HOUR
     GROUP BY from_node
