@@ -59,7 +59,7 @@ _FORWARDING = (Link, Chip, Switch)
 KINDS: Mapping[str, FaultKind] = MappingProxyType(
     {
         "loss": FaultKind("drops packets silently", _FORWARDING, {"rate": _RATE}),
-        "link_down": FaultKind("drops everything, in both directions of the cable", (Link,)),
+        "link_down": FaultKind("drops everything, both ways, and routing does not notice", (Link,)),
         "flip": FaultKind(
             "alters bits of packets",
             _FORWARDING,

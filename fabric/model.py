@@ -180,6 +180,12 @@ class Fabric:
         return tuple(links)
 
     @cached_property
+    def switch_links(self) -> tuple[Link, ...]:
+        """The directed links between switches."""
+        names = self.switch_by_name
+        return tuple(link for link in self.links if link.from_name in names and link.to_name in names)
+
+    @cached_property
     def link_by_name(self) -> dict[str, Link]:
         return {link.name: link for link in self.links}
 

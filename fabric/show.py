@@ -29,7 +29,9 @@ def fabric_document(fabric: Fabric) -> dict[str, Any]:
 
 def fabric_text(fabric: Fabric) -> str:
     """What is printed without `--json`: one table for each sort of element."""
-    between = [link for link in fabric.links if _joins_switches(fabric, link.from_name, link.to_name)]
+    # Each cable once: links to servers and Probers are in their tables, the way back goes without saying.
+    number = {switch.name: switch.number for switch in fabric.switches}
+    cables = [link for link in fabric.switch_links if number[link.from_name] < number[link.to_name]]
     sections = [
         f"fabric {fabric.name}: {len(fabric.switches)} switches, {len(fabric.links)} directed links, "
         f"{len(fabric.servers)} servers, {len(fabric.probers)} probers",
@@ -48,7 +50,7 @@ def fabric_text(fabric: Fabric) -> str:
                 for s in fabric.switches
             ),
         ),
-        _table(("LINK (A~B; the way back is B~A)",), ((link.name,) for link in between)),
+        _table(("LINK (A~B; the way back is B~A)",), ((link.name,) for link in cables)),
         _table(
             ("SERVER", "TOR", "ADDRESSES", "NOTE"),
             (
@@ -62,12 +64,6 @@ def fabric_text(fabric: Fabric) -> str:
         ),
     ]
     return "\n\n".join(sections)
-
-
-def _joins_switches(fabric: Fabric, near: str, far: str) -> bool:
-    # Each cable once: links to servers and Probers are in their tables, the way back goes without saying.
-    switches = fabric.switch_by_name
-    return near in switches and far in switches and switches[near].number < switches[far].number
 
 
 def _note(switch: Switch) -> str:

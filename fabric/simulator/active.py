@@ -38,6 +38,10 @@ class ActiveFault:
         return self.spec.kind in ("loss", "link_down")
 
     @property
+    def acts_on_packets(self) -> bool:
+        return self.drops or self.spec.kind == "flip"
+
+    @property
     def rate(self) -> float:
         return float(self.spec.params.get("rate", 1.0))
 

@@ -41,7 +41,9 @@ class Routes:
         pairs = len(ends) * switches
         self._first: NDArray[np.int64] = np.full(pairs, -1, dtype=np.int64)
         self._count: I4 = np.zeros(pairs, dtype=np.int32)
-        self._members: I4 = np.empty(0, dtype=np.int32)
+        self._members: I4 = np.full(
+            1, NO_LINK, dtype=np.int32
+        )  # never empty, so any index is clipped into it
         self._seeds: U8 = mix64(mix64(index.switch_node.astype(np.uint64)) ^ np.uint64(seed & (1 << 64) - 1))
 
     def next_link(self, switch: I4, destination: I4, flow: U8) -> I4:

@@ -102,8 +102,9 @@ class Walk:
         settings: SimulatorSettings,
     ) -> None:
         self._index, self._routes, self._chips = index, routes, chips
-        self._link_faults = [f for f in faults if f.link_rows]
-        self._switch_faults = [f for f in faults if f.chip >= 0 or f.switch_row >= 0]
+        acting = [f for f in faults if f.acts_on_packets]
+        self._link_faults = [f for f in acting if f.link_rows]
+        self._switch_faults = [f for f in acting if not f.link_rows]
         self._truth = truth
         self._seed = seed
         self._settings = settings
