@@ -1,0 +1,252 @@
+"""The stages on real logs: feeds them, stores what they say, then acknowledges. Knows no Faust.
+
+The order of effects is the whole delivery guarantee: outputs are stored, then the state that goes
+with them, then the input is acknowledged. Whatever is lost in between is said again, in the same
+words, by the next owner.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+
+from fabric.model import Fabric
+from schemas import topics
+from schemas.batch import tick
+from schemas.framing import Framing, SingleObject
+from streams import metrics, outbox
+from streams.intake import TOPICS
+from streams.join import Commit, Network, Output, PartitionJoin
+from streams.localise.localiser import Localiser
+from streams.outbox import Outlet, OutMessage
+from streams.settings import JoinSettings
+
+#: A log that has said nothing for so long, while something waits for it, gets a tick.
+TICK_AFTER_S = 1.0
+#: Messages of one log that may wait for the other before it is paused, and when it is resumed.
+QUEUED_MAX = 1_000
+QUEUED_RESUME = 200
+#: Commits of a stage are at least so far apart: each one is a stored message.
+COMMIT_EVERY_S = 0.5
+
+LOCALISER_KEY = "localiser"
+
+log = structlog.get_logger(__name__)
+
+
+class StateReader(Protocol):
+    """Finds the state that a stage stored last; None if it never did."""
+
+    async def read(self, key: str, partition: int) -> bytes | None: ...
+
+
+class Flow(Protocol):
+    """Stops and resumes the fetching of one topic partition."""
+
+    def pause(self, topic: str, partition: int) -> None: ...
+
+    def resume(self, topic: str, partition: int) -> None: ...
+
+
+Ack = Callable[[], Any]
+
+
+@dataclass(slots=True)
+class _Held:
+    """Messages of one topic partition that are not acknowledged yet."""
+
+    acks: deque[tuple[int, Ack]] = field(default_factory=deque)
+
+    def release(self, position: int) -> None:
+        while self.acks and self.acks[0][0] < position:
+            self.acks.popleft()[1]()
+
+
+@dataclass(slots=True)
+class _Partition:
+    """A partition of the join and what the runtime knows about it."""
+
+    join: PartitionJoin
+    heard_at_s: list[float]
+    held: tuple[_Held, _Held] = field(default_factory=lambda: (_Held(), _Held()))
+    paused: list[bool] = field(default_factory=lambda: [False, False])
+    committed_at_s: float = 0.0
+    pending: Commit | None = None
+    dirty: bool = False
+
+
+class Runtime:
+    """Runs the join of all partitions that this process owns, and the localiser if it owns that.
+
+    `clock` gives monotonic seconds and decides only when to speak (ticks, commits), never what.
+    """
+
+    def __init__(
+        self,
+        fabric: Fabric,
+        partitions: int,
+        settings: JoinSettings,
+        outlet: Outlet,
+        states: StateReader,
+        *,
+        flow: Flow | None = None,
+        framing: Framing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._fabric = fabric
+        self._partitions = partitions
+        self._settings = settings
+        self._outlet = outlet
+        self._states = states
+        self._flow = flow
+        self._framing: Framing = framing or SingleObject()
+        self._clock = clock
+        self._network = Network(fabric)
+        self._joins: dict[int, _Partition] = {}
+        self._localiser: Localiser | None = None
+        self._evidence = _Held()
+        self._localiser_commit: Commit | None = None
+        self._lock = asyncio.Lock()
+
+    async def forget(self) -> None:
+        """Drop all state: partitions have been reassigned and are read again from what is committed."""
+        async with self._lock:
+            self._joins.clear()
+            self._localiser = None
+            self._evidence = _Held()
+            self._localiser_commit = None
+
+    # -- the join ---------------------------------------------------------------------------------
+
+    async def receive(
+        self, topic: str, partition: int, offset: int, timestamp_ms: int, value: bytes | None, ack: Ack
+    ) -> None:
+        """Take in a message of one of the two joined topics."""
+        side = TOPICS.index(topic)
+        metrics.MESSAGES.labels(topic).inc()
+        async with self._lock:
+            owned = self._joins.get(partition)
+            if owned is None:
+                owned = await self._own(partition)
+            owned.join.offer(side, offset, timestamp_ms, value)
+            owned.held[side].acks.append((offset, ack))
+            owned.heard_at_s[side] = self._clock()
+            owned.dirty = True
+            if not owned.paused[side] and owned.join.queued(side) > QUEUED_MAX:
+                self._pause(owned, side, partition)
+
+    async def _own(self, partition: int) -> _Partition:
+        state = await self._states.read(_join_key(partition), partition)
+        join = PartitionJoin(partition, self._network, self._settings, state, self._framing)
+        now = self._clock()
+        owned = self._joins[partition] = _Partition(join, [now, now])
+        log.info("partition owned", partition=partition, restored=state is not None)
+        return owned
+
+    async def pump(self) -> None:
+        """Let every partition say what it can; call it about ten times a second."""
+        async with self._lock:
+            for partition, owned in list(self._joins.items()):
+                if owned.dirty:
+                    owned.dirty = False
+                    await self._step(partition, owned)
+                await self._commit_join(partition, owned)
+                await self._tick(partition, owned)
+                self._resume(owned, partition)
+
+    async def _step(self, partition: int, owned: _Partition) -> None:
+        started = time.perf_counter()
+        output = owned.join.step()
+        messages = outbox.of_join(partition, output, self._framing)
+        if messages:
+            await self._outlet.deliver(messages)
+        if output.commit is not None:
+            owned.pending = output.commit
+        _count(partition, owned.join, output)
+        metrics.STEP_SECONDS.observe(time.perf_counter() - started)
+
+    async def _commit_join(self, partition: int, owned: _Partition) -> None:
+        now = self._clock()
+        if owned.pending is None or now - owned.committed_at_s < COMMIT_EVERY_S:
+            return
+        commit, owned.pending, owned.committed_at_s = owned.pending, None, now
+        await self._outlet.deliver([outbox.of_commit(_join_key(partition), partition, commit, self._framing)])
+        for side, topic in enumerate(TOPICS):
+            owned.held[side].release(commit.positions.get(topic, -1))
+        metrics.COMMITS.labels("join").inc()
+
+    async def _tick(self, partition: int, owned: _Partition) -> None:
+        """Put the passing of time into a log that something waits for."""
+        now = self._clock()
+        waiting = owned.join.waiting_for()
+        sides = [waiting] if waiting is not None else [0, 1] if owned.join.has_open_work else []
+        for side in sides:
+            if now - owned.heard_at_s[side] >= TICK_AFTER_S:
+                owned.heard_at_s[side] = now
+                value = tick(TOPICS[side], partition, framing=self._framing)
+                await self._outlet.deliver([OutMessage(TOPICS[side], partition, None, value)])
+                metrics.TICKS.labels(TOPICS[side]).inc()
+
+    def _pause(self, owned: _Partition, side: int, partition: int) -> None:
+        owned.paused[side] = True
+        metrics.PAUSES.labels(TOPICS[side]).inc()
+        if self._flow is not None:
+            self._flow.pause(TOPICS[side], partition)
+
+    def _resume(self, owned: _Partition, partition: int) -> None:
+        for side, paused in enumerate(owned.paused):
+            if paused and owned.join.queued(side) < QUEUED_RESUME:
+                owned.paused[side] = False
+                if self._flow is not None:
+                    self._flow.resume(TOPICS[side], partition)
+
+    # -- the localiser ------------------------------------------------------------------------------
+
+    async def receive_evidence(self, offset: int, timestamp_ms: int, value: bytes | None, ack: Ack) -> None:
+        """Take in a message of `link-evidence`."""
+        metrics.MESSAGES.labels(topics.EVIDENCE).inc()
+        async with self._lock:
+            if self._localiser is None:
+                state = await self._states.read(LOCALISER_KEY, 0)
+                self._localiser = Localiser(self._fabric, self._partitions, state, self._framing)
+            located = self._localiser.step(offset, timestamp_ms, value)
+            self._evidence.acks.append((offset, ack))
+            messages = outbox.of_localiser(located, self._framing)
+            if messages:
+                await self._outlet.deliver(messages)
+            for event in located.faults:
+                metrics.FAULT_EVENTS.labels(event["kind"], event["state"]).inc()
+                log.info("fault", state=event["state"], kind=event["kind"], story=event["story"])
+            for letter in located.dead_letters:
+                metrics.DEAD_LETTERS.labels(letter["topic"], letter["reason"]).inc()
+            if located.commit is not None:
+                await self._outlet.deliver(
+                    [outbox.of_commit(LOCALISER_KEY, 0, located.commit, self._framing)]
+                )
+                self._evidence.release(located.commit.positions[topics.EVIDENCE])
+                metrics.COMMITS.labels("localiser").inc()
+
+
+def _join_key(partition: int) -> str:
+    return f"join-{partition}"
+
+
+def _count(partition: int, join: PartitionJoin, output: Output) -> None:
+    metrics.ROWS_OPEN.labels(str(partition)).set(join.open_rows)
+    metrics.WATERMARK.labels(str(partition)).set(join.watermark_us / 1e6)
+    metrics.DIGESTS_JOINED.inc(output.digests_joined)
+    for letter in output.dead_letters:
+        metrics.DEAD_LETTERS.labels(letter["topic"], letter["reason"]).inc()
+        log.warning("dead letter", topic=letter["topic"], offset=letter["offset"], reason=letter["reason"])
+    for head, _ in output.evidence:
+        for verdict, count in head["verdicts"].items():
+            metrics.PROBES.labels(verdict).inc(count)
+        metrics.LATE_ROWS.labels("outcome").inc(head["late_outcomes"])
+        metrics.LATE_ROWS.labels("digest").inc(head["late_digests"])
+        metrics.DUPLICATES.inc(head["duplicates"])
