@@ -119,6 +119,12 @@ def test_images_are_pinned_and_kafka_is_the_version_that_the_tests_run() -> None
     assert SERVICES["kafka"]["image"] == f"apache/kafka:{tested.group(1)}"
 
 
+def test_image_holds_the_whole_application() -> None:
+    allowed = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
+    folders = {line.strip("!/") for line in allowed if line.startswith("!") and line.endswith("/")}
+    assert folders == {"bytetracker", "fabric", "producers", "schemas", "sinks", "streams"}
+
+
 def test_no_secret_stands_in_the_files() -> None:
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
