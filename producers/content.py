@@ -34,8 +34,9 @@ def normalise(packets: NDArray[np.uint8], lengths: NDArray[np.integer]) -> NDArr
     rounded up to a multiple of 8], C-contiguous and always a copy.
     """
     rows, width = packets.shape
-    normalised = np.zeros((rows, -(-width // 8) * 8), dtype=np.uint8)
+    normalised = np.empty((rows, -(-width // 8) * 8), dtype=np.uint8)
     normalised[:, :width] = packets
+    normalised[:, width:] = 0
     mask_mutable_fields(normalised)
     zero_beyond(normalised, lengths)
     return normalised
@@ -50,12 +51,10 @@ def mask_mutable_fields(packets: NDArray[np.uint8]) -> None:
         packets[:, [1, 8, 10, 11]] = 0
         return
     if (version == 6).all():
-        packets[:, [0, 1, 7]] &= _KEEP_V6[[0, 1, 7]]
+        packets[:, [0, 1, 7]] &= _KEEP[6, [0, 1, 7]]
         return
-    is_v4 = (version == 4)[:, None]
-    is_v6 = (version == 6)[:, None]
     head = packets[:, :12]
-    head[...] = np.where(is_v4, head & _KEEP_V4, np.where(is_v6, head & _KEEP_V6, head))
+    head &= _KEEP[version]
 
 
 def zero_beyond(packets: NDArray[np.uint8], lengths: NDArray[np.integer]) -> None:
@@ -65,7 +64,9 @@ def zero_beyond(packets: NDArray[np.uint8], lengths: NDArray[np.integer]) -> Non
     shortest, longest = max(int(lengths.min()), 0), max(int(lengths.max()), 0)
     packets[:, longest:] = 0
     if shortest < longest:
-        inside = np.arange(shortest, min(longest, packets.shape[1])) < lengths[:, None]
+        # 16 bits suffice relative to the shortest, and make this pass several times faster than 64.
+        columns = np.arange(min(longest, packets.shape[1]) - shortest, dtype=np.uint16)
+        inside = columns < np.maximum(lengths - shortest, 0).astype(np.uint16)[:, None]
         packets[:, shortest:longest] *= inside
 
 
@@ -94,7 +95,8 @@ def finish_hash(weighted_sums: U64, lengths: NDArray[np.integer]) -> U64:
     return splitmix64(weighted_sums ^ splitmix64(np.asarray(lengths).astype(np.uint64)))
 
 
-_KEEP_V4 = np.full(12, 0xFF, dtype=np.uint8)
-_KEEP_V4[[1, 8, 10, 11]] = 0
-_KEEP_V6 = np.full(12, 0xFF, dtype=np.uint8)
-_KEEP_V6[[0, 1, 7]] = (0xF0, 0x0F, 0)
+_KEEP = np.full(
+    (16, 12), 0xFF, dtype=np.uint8
+)  # by IP version: the bits of the first bytes that must not change
+_KEEP[4, [1, 8, 10, 11]] = 0
+_KEEP[6, [0, 1, 7]] = (0xF0, 0x0F, 0)

@@ -144,7 +144,7 @@ def _columns(decoded: Decoded) -> dict[str, list[object]]:
         ],
         "content_hash": [
             f"{value:016x}" if present else None
-            for value, present in zip(decoded.content_hash.tolist(), is_ip.tolist(), strict=True)
+            for value, present in zip(decoded.contents.content_hash.tolist(), is_ip.tolist(), strict=True)
         ],
         "probe_id": _or_none(written_probe_id(decoded)),
     }

@@ -12,7 +12,7 @@ from producers.mirror.decode import BLOCK_ROWS, CHECKSUM_WRONG, Decoded, decode
 from producers.mirror.errors import MirrorError
 from producers.mirror.frames import Bools
 from producers.mirror.inventory import ExporterMap, ProbeMap
-from producers.mirror.probes import payload_is_altered, recognise
+from producers.mirror.probes import recognise
 from producers.mirror.sequences import Copies
 from producers.packets import PacketBatch
 from schemas.batch import AlteredPacket
@@ -47,16 +47,19 @@ def to_digests(decoded: Decoded, exporters: ExporterMap, probes: ProbeMap) -> Di
     kept = known & (found.leg >= 0)
     rejected = _rejections(decoded, readable, known, kept)
     with_payload = kept & (found.leg != Leg.REPLY) & ~decoded.truncated
+    contents = decoded.contents
+    is_sent_payload = contents.payload_is_intact & (contents.written_id == found.probe_id)
+    payload_is_altered = with_payload & ~is_sent_payload
     flags = (
         decoded.truncated * np.int16(DigestFlag.TRUNCATED)
         + (decoded.checksum == CHECKSUM_WRONG) * np.int16(DigestFlag.BAD_CHECKSUM)
-        + payload_is_altered(decoded, found.probe_id, with_payload) * np.int16(DigestFlag.PAYLOAD_ALTERED)
+        + payload_is_altered * np.int16(DigestFlag.PAYLOAD_ALTERED)
     )
     columns = {
         "probe_id": found.probe_id,
         "observed_at_us": decoded.received_us,
         "exporter_time": decoded.mirror.exporter_time,
-        "content_hash": decoded.content_hash,
+        "content_hash": contents.content_hash,
         "switch": switch,
         "port": port,
         "length": decoded.length,

@@ -46,6 +46,6 @@ class Verdicts:
     def fail(self, where: NDArray[np.bool_], error: MirrorError) -> None:
         """Record an error for the rows in `where` that had none so far. where: bool[n]."""
         found = where & self.good
-        if found.any():
+        if np.count_nonzero(found):
             self.errors[found] = error
             self.good = self.good & ~found

@@ -13,7 +13,7 @@ from enum import IntEnum
 import numpy as np
 
 from producers.mirror.errors import MirrorError, Verdicts
-from producers.mirror.frames import Bools, Frames, Offsets, settle, u16, u32
+from producers.mirror.frames import Bools, Frames, Offsets, settle, some, u16, u32
 from producers.mirror.gre import GreHeaders
 from producers.packets import I32, I64, U8
 
@@ -62,18 +62,13 @@ class MirrorHeaders:
 
 def mirror_format(gre: GreHeaders, rows: Bools) -> U8:
     """The format of each row, NONE where GRE carries something else. rows: bool[n], the rows that matter."""
-    protocol = np.where(rows, gre.protocol, 0)
-    erspan = np.where(gre.has_sequence, MirrorFormat.TYPE_II, MirrorFormat.TYPE_I)
-    return np.select(
-        [
-            protocol == GRE_PROTOCOL_ERSPAN,
-            protocol == GRE_PROTOCOL_ERSPAN_III,
-            protocol == GRE_PROTOCOL_TEB,
-            protocol == GRE_PROTOCOL_OPAQUE_22,
-        ],
-        [erspan, MirrorFormat.TYPE_III, MirrorFormat.TEB, MirrorFormat.OPAQUE_22],
-        MirrorFormat.NONE,
-    ).astype(np.uint8)
+    formats: U8 = (gre.protocol == GRE_PROTOCOL_ERSPAN) * np.where(
+        gre.has_sequence, np.uint8(MirrorFormat.TYPE_II), np.uint8(MirrorFormat.TYPE_I)
+    )
+    formats += (gre.protocol == GRE_PROTOCOL_ERSPAN_III) * np.uint8(MirrorFormat.TYPE_III)
+    formats += (gre.protocol == GRE_PROTOCOL_TEB) * np.uint8(MirrorFormat.TEB)
+    formats += (gre.protocol == GRE_PROTOCOL_OPAQUE_22) * np.uint8(MirrorFormat.OPAQUE_22)
+    return formats * rows
 
 
 def read_mirror_headers(
@@ -122,7 +117,7 @@ class _TypeIII:
 
 
 def _read_type_iii(frames: Frames, at: Offsets, end: I32, rows: Bools, verdicts: Verdicts) -> _TypeIII:
-    if not rows.any():
+    if not some(rows):
         no, absent = np.zeros(len(end), dtype=np.bool_), np.full(len(end), -1, dtype=np.int32)
         return _TypeIII(no.astype(np.int32), absent, absent.astype(np.int64), no, no)
     bits = u16(frames.window(at, 12), 10)
@@ -142,7 +137,7 @@ def _read_type_iii(frames: Frames, at: Offsets, end: I32, rows: Bools, verdicts:
 
 def _platform_port(frames: Frames, at: Offsets, rows: Bools) -> I64:
     port = np.full(len(rows), -1, dtype=np.int64)
-    if not rows.any():
+    if not some(rows):
         return port
     head = frames.window(at, 20)
     words = (u32(head, 12), u32(head, 16))

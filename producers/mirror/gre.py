@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from producers.mirror.frames import Bools, Frames, Offsets, settle, u16, u32
+from producers.mirror.frames import Bools, Frames, Offsets, settle, some, u16, u32
 from producers.packets import I32, I64
 
 _CHECKSUM, _ROUTING, _KEY, _SEQUENCE, _VERSION = 0x8000, 0x4000, 0x2000, 0x1000, 0x0007
@@ -46,6 +46,6 @@ def read_gre(frames: Frames, at: Offsets, end: I32, rows: Bools) -> GreHeaders:
 
 
 def _optional(frames: Frames, at: Offsets, present: Bools) -> I64:
-    if not present.any():
+    if not some(present):
         return np.full(len(present), -1, dtype=np.int64)
     return np.where(present, u32(frames.window(at, 4), 0), -1)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers.addresses import V4_MAPPED, Addresses
-from producers.mirror.frames import Bools, Frames, Offsets, settle, u16, u32
+from producers.mirror.frames import Bools, Frames, Offsets, settle, some, u16, u32
 from producers.packets import I32, U8
 
 PROTOCOL_IPV4 = 4
@@ -17,7 +17,8 @@ PROTOCOL_IPV6 = 41
 PROTOCOL_GRE = 47
 
 _HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS = 0, 43, 44, 51, 60
-_EXTENSIONS = (_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS)
+_IS_EXTENSION: NDArray[np.bool_] = np.zeros(256, dtype=np.bool_)  # by protocol
+_IS_EXTENSION[[_HOP_BY_HOP, _ROUTING, _FRAGMENT, _AUTHENTICATION, _DESTINATION_OPTIONS]] = True
 # RFC 8200 asks for each header once, destination options twice; more is an attack on parsers.
 _EXTENSIONS_MAX = 6
 
@@ -59,7 +60,7 @@ def read_ip(frames: Frames, at: Offsets, end: I32, version: U8, rows: Bools) -> 
     are unreadable.
     """
     is_v6 = version == 6
-    has_v4, has_v6 = bool((rows & (version == 4)).any()), bool((rows & is_v6).any())
+    has_v4, has_v6 = some(rows & (version == 4)), some(rows & is_v6)
     if not has_v6:
         return _read_v4(frames, at, end, rows & (version == 4))
     headers = _read_v6(frames, at, end, rows & is_v6)
@@ -107,10 +108,10 @@ def _read_v6(frames: Frames, at: Offsets, end: I32, rows: Bools) -> IpHeaders:
     upper = _UpperLayer.of(head)
     for _ in range(_EXTENSIONS_MAX):
         # What follows a later fragment's header is not a header.
-        extended = readable & np.isin(upper.protocol, _EXTENSIONS) & (upper.fragment_offset == 0)
+        extended = readable & _IS_EXTENSION[upper.protocol] & (upper.fragment_offset == 0)
         start = at + upper.header_length
         extended &= start + 8 <= end
-        if not extended.any():
+        if not some(extended):
             break
         upper = upper.behind(frames.window(settle(start, extended), 8), extended)
     return IpHeaders(

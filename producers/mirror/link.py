@@ -2,13 +2,11 @@
 
 import numpy as np
 
-from producers.mirror.frames import Bools, Frames, Offsets, settle, u16
+from producers.mirror.frames import Bools, Frames, Offsets, settle, some, u16
 from producers.packets import I32, LinkType
 
 ETHERTYPE_IPV4 = 0x0800
 ETHERTYPE_IPV6 = 0x86DD
-# 802.1Q, 802.1ad, and the tag used for stacked VLANs before 802.1ad.
-_VLAN_TAGS = (0x8100, 0x88A8, 0x9100)
 _VLAN_TAGS_MAX = 4
 
 # Where the EtherType stands, and where the network layer starts if no tag follows.
@@ -32,8 +30,9 @@ def network_layer(frames: Frames, link_type: LinkType, at: Offsets, rows: Bools)
     ethertype = u16(frames.window(at, length), type_at)
     at = at + length
     for _ in range(_VLAN_TAGS_MAX):
-        tagged = np.isin(ethertype, _VLAN_TAGS) & rows
-        if not tagged.any():
+        # 802.1Q, 802.1ad, and the tag used for stacked VLANs before 802.1ad.
+        tagged = rows & ((ethertype == 0x8100) | (ethertype == 0x88A8) | (ethertype == 0x9100))
+        if not some(tagged):
             break
         ethertype = np.where(tagged, u16(frames.window(at, 4), 2), ethertype)
         at = settle(np.where(tagged, at + 4, at).astype(np.int32), rows)

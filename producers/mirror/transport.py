@@ -14,7 +14,8 @@ TCP_SYN, TCP_RST, TCP_ACK = 0x02, 0x04, 0x10
 TCP_HEADER_LENGTH_MIN = 20
 
 # TCP, UDP, DCCP, SCTP, UDP-Lite: all start with source and destination port.
-_WITH_PORTS = (PROTOCOL_TCP, 17, 33, 132, 136)
+_HAS_PORTS: NDArray[np.bool_] = np.zeros(256, dtype=np.bool_)  # by protocol
+_HAS_PORTS[[PROTOCOL_TCP, 17, 33, 132, 136]] = True
 _MODULUS = np.uint64(65535)
 
 
@@ -30,14 +31,15 @@ class TransportHeaders:
     tcp_header_length: I32
 
 
-def read_transport(packets: Frames, at: Offsets, end: I32, protocol: I32) -> TransportHeaders:
+def read_transport(frames: Frames, at: Offsets, end: I32, protocol: I32) -> TransportHeaders:
     """The upper-layer headers at `at`.
 
-    end: i4[n], captured bytes of the packet. protocol: i4[n], -1 where there is no such header (e.g. a
+    end: i4[n], first byte beyond the packet. protocol: i4[n], -1 where there is no such header (e.g. in a
     later fragment).
     """
-    head = packets.window(at, TCP_HEADER_LENGTH_MIN)
-    has_ports = np.isin(protocol, _WITH_PORTS) & (at + 4 <= end)
+    head = frames.window(at, TCP_HEADER_LENGTH_MIN)
+    # An absent protocol, -1, reads the last entry: none of ours.
+    has_ports = _HAS_PORTS[protocol] & (at + 4 <= end)
     is_tcp = (protocol == PROTOCOL_TCP) & (at + 14 <= end)
     offset_and_flags = u16(head, 12)
     return TransportHeaders(

@@ -73,7 +73,7 @@ def assert_same_packet(decoded: Decoded, row: int, packet: Packet, why: str) -> 
     assert decoded.ip_id[row] == (expected.id if is_v4 else -1), why
     assert decoded.length[row] == decoded.captured[row] == len(bytes(expected)), why
     assert not decoded.truncated[row], why
-    assert decoded.content_hash[row] == hash_of(bytes(expected)), why
+    assert decoded.contents.content_hash[row] == hash_of(bytes(expected)), why
     tcp = expected.getlayer(TCP)
     ports = tcp or expected.getlayer(UDP)
     assert decoded.transport.source_port[row] == (ports.sport if ports else -1), why
@@ -121,7 +121,7 @@ def test_packets_in_packets_give_the_inner_one_and_the_ttl_of_the_outer_one() ->
     plain = decode_one(Wrap().frame(syn(4, ttl=63)))
     assert not plain.encapsulated[0]
     assert (plain.hop_ttl[0], plain.ttl[0]) == (63, 63)
-    assert plain.content_hash[0] == decoded.content_hash[0]
+    assert plain.contents.content_hash[0] == decoded.contents.content_hash[0]
 
 
 def test_copies_without_ip_are_rows_without_inner_fields() -> None:

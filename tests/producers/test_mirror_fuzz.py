@@ -60,9 +60,9 @@ def assert_rows_equal(one: Decoded, row: int, other: Decoded, other_row: int) ->
     if one.errors[row]:
         return
     has_ip = bool(one.version[row])
-    of_ip = {"source", "destination", "ttl", "hop_ttl", "ip_id", "length", "content_hash"}
+    of_ip = {"source", "destination", "ttl", "hop_ttl", "ip_id", "length"}
     for field in dataclasses.fields(Decoded):
-        if field.name in ("mirror", "transport", "words", "segment_at", "received_us"):
+        if field.name in ("mirror", "transport", "contents", "frames", "packet_at", "received_us"):
             continue
         if has_ip or field.name not in of_ip:
             mine, theirs = getattr(one, field.name)[row], getattr(other, field.name)[other_row]
@@ -71,6 +71,8 @@ def assert_rows_equal(one: Decoded, row: int, other: Decoded, other_row: int) ->
         assert getattr(one.mirror, name)[row] == getattr(other.mirror, name)[other_row], name
     for name in ("source_port", "destination_port", "tcp_seq", "tcp_ack", "tcp_flags"):
         assert getattr(one.transport, name)[row] == getattr(other.transport, name)[other_row], name
+    for name in ("content_hash", "written_id", "payload_is_intact") if has_ip else ():
+        assert getattr(one.contents, name)[row] == getattr(other.contents, name)[other_row], name
     assert one.packet(row) == other.packet(other_row)
 
 
