@@ -19,6 +19,7 @@ from producers.wire import (
     PROTOCOL_IPV4,
     PROTOCOL_IPV6,
     PROTOCOL_TCP,
+    TCP_HEADER_LENGTH,
     TCP_LENGTH,
     U8,
 )
@@ -77,7 +78,7 @@ def parse_replies(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]
         return reply
     ip = _IpHeaders(packets, lengths, np.zeros(len(packets), np.int64))
     reply["ttl"] = ip.ttl
-    tcp = ip.whole & (ip.protocol == PROTOCOL_TCP) & (ip.end - ip.payload >= 20)
+    tcp = ip.whole & (ip.protocol == PROTOCOL_TCP) & (ip.held >= 20)
     if tcp.all():
         _read_tcp(reply, packets, ip)
         return reply
@@ -87,7 +88,7 @@ def parse_replies(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]
         _read_tcp(part, packets[rows], ip.take(rows))
         reply[rows] = part
     icmp = ip.protocol == np.where(ip.v4, PROTOCOL_ICMP, PROTOCOL_ICMPV6)
-    rows = np.flatnonzero(ip.whole & icmp & (ip.end - ip.payload >= 8 + IPV4_HEADER_LENGTH + 8))
+    rows = np.flatnonzero(ip.whole & icmp & (ip.held >= 8 + IPV4_HEADER_LENGTH + 8))
     if len(rows):
         part = reply[rows]
         _read_icmp(part, packets[rows], lengths[rows], ip.take(rows))
@@ -110,6 +111,7 @@ def parse_probes(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]:
     offset = np.where(tunnelled, outer.payload, 0)
     inner = _IpHeaders(packets, lengths, offset) if tunnelled.any() else outer
     syn = inner.whole & (inner.protocol == PROTOCOL_TCP) & (inner.end - inner.payload == TCP_LENGTH)
+    syn &= inner.held >= TCP_HEADER_LENGTH
     tcp = np.where(syn, inner.payload, 0)
     flags = _number(packets, tcp + 13, 1)
     found = syn & (flags & (_SYN | _ACK | _RST) == _SYN)
@@ -128,7 +130,7 @@ def parse_probes(packets: U8, lengths: NDArray[np.integer]) -> NDArray[np.void]:
 class _IpHeaders:
     """The IP headers at a byte offset of each row; fields mean something where `whole` is true."""
 
-    __slots__ = ("end", "offset", "payload", "protocol", "ttl", "v4", "whole")
+    __slots__ = ("end", "held", "offset", "payload", "protocol", "ttl", "v4", "whole")
 
     def __init__(self, packets: U8, lengths: NDArray[np.integer], offset: I64) -> None:
         captured = np.asarray(lengths).astype(np.int64)
@@ -147,7 +149,9 @@ class _IpHeaders:
         # A fragment (offset or MF set) has no whole TCP header; probes and replies are never fragmented.
         fragment = self.v4 & (_number(packets, offset + 6, 2) & 0x3FFF != 0)
         self.whole = (self.v4 | v6) & (header >= IPV4_HEADER_LENGTH) & (total >= header) & ~fragment
-        self.whole &= (self.payload <= captured) & (self.end <= captured)
+        self.whole &= self.payload <= captured
+        # A ring may keep only the first bytes of a packet.
+        self.held: I64 = np.minimum(self.end, captured) - self.payload
 
     def take(self, rows: NDArray[np.intp]) -> "_IpHeaders":
         part = object.__new__(_IpHeaders)
