@@ -7,9 +7,12 @@ read-only way in beside a running sink: the engine locks the folder whole.
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -30,7 +33,6 @@ _CODE = re.compile(r"Code: (\d+)\.")
 
 class _Session(Protocol):
     def query(self, sql: str, fmt: str = ..., *, params: Any = ...) -> Any: ...
-    def send_insert(self, query: str, fmt: str = ...) -> Any: ...
     def close(self) -> None: ...
 
 
@@ -63,6 +65,7 @@ class ChdbStore:
     def insert(self, table: str, columns: Columns) -> int:
         if not columns or not len(next(iter(columns.values()))):
             return 0
+        statement = insert_statement(table, columns)
         with self._write_lock:
             writer = self._writing()
             types = self._table_types(writer, table)
@@ -70,7 +73,11 @@ class ChdbStore:
             if missing:
                 raise StoreError(f"table {table} has no column {', '.join(sorted(missing))}")
             block = encode_block([(name, types[name]) for name in columns], columns)
-            return _insert(writer, insert_statement(table, columns), block)
+            # Not by the library's streaming insert (Connection.send_insert): it reports success even if the
+            # engine refused the rows, for too many partitions or a violated constraint, say.
+            with _as_file(block) as path:
+                self._run(writer, f"{statement} SELECT * FROM file('{path}', 'Native')")
+            return len(next(iter(columns.values())))
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryResult:
         with self._read_lock:
@@ -152,13 +159,19 @@ def _open(path: Path) -> _Session:
     return session
 
 
-def _insert(session: _Session, sql: str, block: bytes) -> int:
-    try:
-        with session.send_insert(sql, "Native") as inserter:
-            inserter.append(block)
-            return int(inserter.finish().rows_written)
-    except RuntimeError as error:
-        raise _translated(error) from error
+@contextmanager
+def _as_file(block: bytes) -> Iterator[str]:
+    """Path of a file in memory, or of a temporary one where the system has no such thing."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create("block"), "wb") as file:
+            file.write(block)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+    else:  # pragma: no cover - not Linux
+        with tempfile.NamedTemporaryFile(suffix=".native") as file:
+            file.write(block)
+            file.flush()
+            yield file.name
 
 
 def _translated(error: Exception) -> StoreError:

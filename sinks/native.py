@@ -51,6 +51,7 @@ class _Given:
 
     def __init__(self, data: bytes) -> None:
         self.stream = io.BytesIO(data)
+        self.size = len(data)
 
     def recv_into(self, buffer: Any) -> int:
         return self.stream.readinto(buffer)
@@ -72,15 +73,17 @@ def decode_blocks(data: bytes) -> QueryResult:
     names: tuple[str, ...] = ()
     types: tuple[str, ...] = ()
     rows: list[tuple[Any, ...]] = []
-    while data:
-        try:
-            block = stream.read()
-        except EOFError:
-            break
+    while not _at_end(source, reader):
+        block = stream.read()
         names = tuple(name for name, _ in block.columns_with_types)
         types = tuple(kind for _, kind in block.columns_with_types)
         rows.extend(block.get_rows())
     return QueryResult(names, types, rows)
+
+
+def _at_end(source: _Given, reader: BufferedSocketReader) -> bool:
+    """Whether every byte has been consumed; the end inside a block must not pass for the end."""
+    return source.stream.tell() == source.size and reader.position == reader.current_buffer_size
 
 
 def _context(*, use_numpy: bool) -> Context:
