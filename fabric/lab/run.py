@@ -40,8 +40,8 @@ class Lab:
 
     Only the network is here: Prober and collector stay processes of the caller, and open their sockets in
     `prober_namespace` and `collector_namespace` (see `open_in`). So they still reach the broker on loopback.
-    Needs root. Everything is taken down at the end of the block, at the end of the process and on SIGTERM;
-    after SIGKILL the exporter ends by itself and the next lab removes the namespaces.
+    Needs root. Everything is taken down at the end of the block, at the end of the process, on SIGTERM and
+    on SIGHUP; after SIGKILL the exporter ends by itself and the next lab removes the namespaces.
     """
 
     prober_device = HOST_DEVICE
@@ -57,7 +57,7 @@ class Lab:
         self._plan: LabPlan | None = None
         self._faults: LabFaults | None = None
         self._exporter: subprocess.Popen[str] | None = None
-        self._old_handler: Callable[[int, FrameType | None], object] | int | None = None
+        self._old_handlers: dict[signal.Signals, signal.Handlers] = {}
 
     def __enter__(self) -> Lab:
         self.start()
@@ -93,9 +93,9 @@ class Lab:
         self._run.release()
         self._run = None  # not before: if all this is interrupted, it is done again when the process ends
         atexit.unregister(self.close)
-        if self._old_handler is not None:
-            signal.signal(signal.SIGTERM, self._old_handler)
-            self._old_handler = None
+        for number, handler in self._old_handlers.items():
+            signal.signal(number, handler)
+        self._old_handlers.clear()
 
     @property
     def faults(self) -> LabFaults:
@@ -173,10 +173,12 @@ class Lab:
             exporter.communicate()
 
     def _catch_termination(self) -> None:
-        """Let SIGTERM unwind the stack, unless the application handles it already."""
-        with contextlib.suppress(ValueError):  # not the main thread: the application's business
-            if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-                self._old_handler = signal.signal(signal.SIGTERM, _exit_on_termination)
+        """Let SIGTERM and SIGHUP unwind the stack, unless the application handles them already."""
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            with contextlib.suppress(ValueError):  # not the main thread: the application's business
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    signal.signal(number, _exit_on_termination)
+                    self._old_handlers[number] = signal.SIG_DFL
 
 
 def _exit_on_termination(number: int, frame: FrameType | None) -> None:

@@ -60,8 +60,8 @@ class Traffic:
         self._sender = lab.open_in(
             prober.name, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
         )
-        self._replies = lab.open_in(prober.name, lambda: _packet_socket(lab.prober_device))
-        self._mirrors = lab.open_in(collector.name, lambda: _packet_socket(lab.collector_device))
+        self._replies = lab.open_in(prober.name, lambda: packet_socket(lab.prober_device))
+        self._mirrors = lab.open_in(collector.name, lambda: packet_socket(lab.collector_device))
         self._exporters, self._probes = ExporterMap.of(lab.fabric), ProbeMap.of(lab.fabric)
         self._next = 1
 
@@ -98,7 +98,7 @@ class Traffic:
         mirrors: list[bytes] = []
         last = time.monotonic()
         while time.monotonic() - last < ROUND_TRIP_S:
-            more_replies, more_mirrors = _drain(self._replies), _drain(self._mirrors)
+            more_replies, more_mirrors = packets_waiting(self._replies), packets_waiting(self._mirrors)
             if more_replies or more_mirrors:
                 last = time.monotonic()
             replies += more_replies
@@ -109,7 +109,7 @@ class Traffic:
         return Seen(probe_ids, parsed, digest(PacketBatch.of(mirrors), self._exporters, self._probes))
 
 
-def _packet_socket(device: str) -> socket.socket:
+def packet_socket(device: str) -> socket.socket:
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_IP))
     opened.setsockopt(socket.SOL_SOCKET, 33, 16 << 20)  # SO_RCVBUFFORCE
     opened.bind((device, ETH_P_IP))
@@ -117,7 +117,7 @@ def _packet_socket(device: str) -> socket.socket:
     return opened
 
 
-def _drain(opened: socket.socket) -> list[bytes]:
+def packets_waiting(opened: socket.socket) -> list[bytes]:
     packets: list[bytes] = []
     try:
         while True:

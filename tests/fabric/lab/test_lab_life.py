@@ -88,12 +88,13 @@ def test_starts_fast_and_leaves_nothing() -> None:
 
 
 @pytest.mark.root
-def test_a_termination_signal_takes_the_lab_down() -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_termination_signal_takes_the_lab_down(number: signal.Signals) -> None:
     needs_root()
     with lab_in_a_child() as (process, run, exporter):
         assert namespaces_of(run)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 128 + signal.SIGTERM
+        process.send_signal(number)
+        assert process.wait(10) == 128 + number
         assert namespaces_of(run) == []
         wait_until_gone(exporter)
 
