@@ -141,6 +141,15 @@ class Plan:
             return parts[0]
         return np.concatenate(parts) if parts else np.empty(0, PLANNED_DTYPE)
 
+    def count(self, from_us: int, until_us: int) -> int:
+        """How many probes `due` would give, at no cost however long the stretch is."""
+        groups = self._groups_before(until_us) - self._groups_before(from_us) if until_us > from_us else 0
+        return groups * self.settings.group_size
+
+    def _groups_before(self, time_us: int) -> int:
+        round_, into_us = divmod(time_us, self.settings.interval_us)
+        return round_ * self.groups + int(np.searchsorted(self.phase_us, into_us))
+
     def _pieces(self, from_us: int, until_us: int) -> Iterator[tuple[int, int, int]]:
         """(round, first group, group after the last) of each round that the stretch touches."""
         interval_us = self.settings.interval_us
