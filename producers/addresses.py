@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.splitmix import U64, splitmix64
+from producers.splitmix import U64
 
 Addresses = NDArray[np.uint64]
 """u64[n, 2]: the high and the low half of each address, numbers in native byte order."""
@@ -39,11 +39,12 @@ class AddressTable:
         if any(number < 0 for number in numbers.values()):
             raise ValueError("numbers of addresses are 0 or more")
         words = np.array([address_words(a) for a in numbers], dtype=np.uint64).reshape(len(numbers), 2)
-        hashes = _mix(words)
-        order = np.argsort(hashes, kind="stable")
-        self._hashes, self._words = hashes[order], words[order]
+        keys = _fold(words)
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._words = keys[order], words[order]
         self._numbers = np.array(list(numbers.values()), dtype=np.int64)[order]
-        if len(np.unique(self._hashes)) != len(numbers):
+        if len(np.unique(self._keys)) != len(numbers):
+            # Distinct addresses fold to one key with a chance of 2**-64 per pair.
             raise ValueError("an address is listed twice")
 
     def __len__(self) -> int:
@@ -53,13 +54,13 @@ class AddressTable:
         """The number of each address, -1 where unknown. addresses: u64[n, 2]. Returns i8[n]."""
         if not len(self) or not len(addresses):
             return np.full(len(addresses), -1, dtype=np.int64)
-        place = np.searchsorted(self._hashes, _mix(addresses))
+        place = np.searchsorted(self._keys, _fold(addresses))
         place[place == len(self)] = 0
-        known = (self._words[place] == addresses).all(axis=1)
+        known = self._words[place, 0] == addresses[:, 0]
+        known &= self._words[place, 1] == addresses[:, 1]
         return np.where(known, self._numbers[place], -1)
 
 
-def _mix(words: Addresses) -> U64:
-    # A sum of two independent mixes: addresses that differ anywhere get different hashes, bar a chance of
-    # 2**-64.
-    return splitmix64(words[:, 0]) * np.uint64(3) + splitmix64(words[:, 1])
+def _fold(words: Addresses) -> U64:
+    # An odd multiplier, so that no part of either half is lost; the constant is SplitMix64's.
+    return words[:, 0] * np.uint64(0x9E3779B97F4A7C15) + words[:, 1]

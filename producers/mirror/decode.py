@@ -76,12 +76,15 @@ class Decoded:
     def __len__(self) -> int:
         return len(self.errors)
 
-    def packet(self, row: int) -> bytes:
-        """The normalised IP packet of one row, as far as it was captured."""
-        at = self.packet_at if isinstance(self.packet_at, int) else int(self.packet_at[row])
-        length = self.captured[row : row + 1]
-        packet = self.frames.rows(slice(row, row + 1)).window(at, int(length[0]))
-        return normalise(packet, length)[0, : length[0]].tobytes()
+    def packets(self, rows: NDArray[np.intp]) -> list[bytes]:
+        """The normalised IP packets of the given rows, as far as they were captured."""
+        at = self.packet_at if isinstance(self.packet_at, int) else self.packet_at[rows]
+        lengths = self.captured[rows]
+        windows = self.frames.rows(rows).window(at, int(lengths.max(initial=0)))
+        normalised = normalise(windows, lengths)
+        return [
+            packet[:length].tobytes() for packet, length in zip(normalised, lengths.tolist(), strict=True)
+        ]
 
 
 def decode(batch: PacketBatch) -> Decoded:

@@ -68,17 +68,11 @@ def to_digests(decoded: Decoded, exporters: ExporterMap, probes: ProbeMap) -> Di
         "leg": found.leg,
         "direction": np.where(decoded.mirror.is_egress, Direction.EGRESS, Direction.INGRESS),
     }
-    everything = bool(kept.all())
-    if not everything:
+    if not kept.all():
         columns = {name: column[kept] for name, column in columns.items()}
-    indices = np.flatnonzero(kept & (flags > DigestFlag.TRUNCATED))
-    places = np.cumsum(kept)[indices] - 1
     return Digests(
-        rows=rows_of(DIGEST, columns, int(kept.sum())),
-        altered=tuple(
-            AlteredPacket(int(place), decoded.packet(int(index)))
-            for place, index in zip(places, indices, strict=True)
-        ),
+        rows=rows_of(DIGEST, columns, int(np.count_nonzero(kept))),
+        altered=_altered_packets(decoded, kept, flags),
         rejected=rejected,
         copies=Copies(switch, decoded.mirror.session, decoded.sequence).rows(known),
     )
@@ -86,6 +80,8 @@ def to_digests(decoded: Decoded, exporters: ExporterMap, probes: ProbeMap) -> Di
 
 def joined(parts: list[Digests]) -> Digests:
     """The digests of consecutive blocks as one."""
+    if len(parts) == 1:
+        return parts[0]
     rows = [part.rows for part in parts]
     starts = np.cumsum([0] + [len(each) for each in rows])
     return Digests(
@@ -97,6 +93,18 @@ def joined(parts: list[Digests]) -> Digests:
         ),
         rejected=sum((part.rejected for part in parts), Counter()),
         copies=Copies.joined([part.copies for part in parts]),
+    )
+
+
+def _altered_packets(decoded: Decoded, kept: Bools, flags: NDArray[np.int16]) -> tuple[AlteredPacket, ...]:
+    """The whole packets of the kept rows that failed a check."""
+    indices = np.flatnonzero(kept & (flags > DigestFlag.TRUNCATED))
+    if not len(indices):
+        return ()
+    places = np.cumsum(kept)[indices] - 1
+    return tuple(
+        AlteredPacket(place, packet)
+        for place, packet in zip(places.tolist(), decoded.packets(indices), strict=True)
     )
 
 

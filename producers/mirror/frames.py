@@ -40,9 +40,9 @@ class Frames:
             padded[:, : columns - at] = self._data[:, at:]
         return padded
 
-    def rows(self, piece: slice) -> Frames:
-        """The frames of consecutive rows."""
-        return Frames(self._data[piece])
+    def rows(self, selection: slice | NDArray[np.intp]) -> Frames:
+        """Some of the frames: a view for consecutive rows, a copy otherwise."""
+        return Frames(self._data[selection])
 
     def _gather(self, at: I32, width: int) -> U8:
         rows, columns = self._data.shape

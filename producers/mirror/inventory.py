@@ -37,7 +37,10 @@ class ExporterMap:
             raise ValueError("an exporter address is listed twice")
         # One row more, reached by index -1: what holds for unknown exporters.
         self._switches = np.array([e.switch for e in known] + [UNKNOWN], dtype=np.int32)
-        self._port_fields: NDArray[np.str_] = np.array([e.port_field for e in known] + ["none"])
+        self._carries: dict[PortField, NDArray[np.bool_]] = {
+            port_field: np.array([e.port_field == port_field for e in known] + [False])
+            for port_field in {e.port_field for e in known} - {"none"}
+        }
 
     @classmethod
     def of(cls, fabric: Fabric) -> Self:
@@ -58,10 +61,8 @@ class ExporterMap:
             "key": mirror.key,
             "hardware_id": mirror.hardware_id,
         }
-        for field, values in carriers.items():
-            carries = self._port_fields == field
-            if carries.any():
-                port = np.where(carries[row], values, port)
+        for port_field, carries in self._carries.items():
+            port = np.where(carries[row], carriers[port_field], port)
         # A port number is an i4 in digests; a GRE key may be larger and is then no port.
         return self._switches[row], np.where(port < 2**31, port, UNKNOWN).astype(np.int32)
 

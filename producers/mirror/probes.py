@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from producers.mirror.contents import NO_PROBE_ID
 from producers.mirror.decode import Decoded
+from producers.mirror.frames import some
 from producers.mirror.inventory import ProbeMap
 from producers.mirror.transport import TCP_ACK, TCP_RST, TCP_SYN
 from producers.packets import I64
@@ -38,7 +39,9 @@ def recognise(decoded: Decoded, probes: ProbeMap) -> Probes:
     is_reply = good & (tcp.source_port == probes.probe_port) & (is_reset | (handshake == TCP_SYN | TCP_ACK))
     acknowledged = np.where(is_reset, 1 + PAYLOAD_LENGTH, 1)
     seq32 = np.where(is_reply, tcp.tcp_ack - acknowledged, tcp.tcp_seq) & 0xFFFFFFFF
-    prober = probes.probers.lookup(np.where(is_reply[:, None], decoded.destination, decoded.source))
+    prober = probes.probers.lookup(decoded.source)
+    if some(is_reply):
+        prober = np.where(is_reply, probes.probers.lookup(decoded.destination), prober)
     known = (is_probe | is_reply) & (prober >= 0)
     leg = np.where(is_reply, Leg.REPLY, np.where(decoded.encapsulated, Leg.ENCAPSULATED, Leg.PROBE))
     return Probes(

@@ -85,7 +85,8 @@ class Wrap:
         return self.format == "II" or self.sequence is not None
 
     def frame(self, packet: Packet | bytes, *, inner_link: Packet | None = None) -> bytes:
-        """The whole Ethernet frame with a copy of `packet`, an IP packet (or anything, given its link layer)."""
+        """The whole Ethernet frame with a copy of `packet`, an IP packet (or anything, given its link
+        layer)."""
         raw = bytes(packet)
         if inner_link is None:
             inner_link = tagged(Ether(src="02:00:00:00:00:01", dst="02:00:00:00:00:02"), self.inner_tags)

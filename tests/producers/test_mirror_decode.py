@@ -4,17 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scapy.layers.inet import IP, TCP, UDP
-from scapy.layers.inet6 import IPv6
-from scapy.layers.l2 import Ether
-from scapy.packet import Packet, Raw
-
-from producers.addresses import address_text
-from producers.content import content_hash, normalise
-from producers.mirror.decode import CHECKSUM_RIGHT, CHECKSUM_UNKNOWN, CHECKSUM_WRONG, Decoded, decode
-from producers.mirror.errors import EXPLANATION, MirrorError
-from producers.mirror.erspan import MirrorFormat
-from producers.packets import LinkType, PacketBatch
 from mirror_frames import (
     COLLECTOR,
     EXPORTER,
@@ -33,6 +22,17 @@ from mirror_frames import (
     rst,
     syn,
 )
+from scapy.layers.inet import IP, TCP, UDP
+from scapy.layers.inet6 import IPv6
+from scapy.layers.l2 import Ether
+from scapy.packet import Packet, Raw
+
+from producers.addresses import address_text
+from producers.content import content_hash, normalise
+from producers.mirror.decode import CHECKSUM_RIGHT, CHECKSUM_UNKNOWN, CHECKSUM_WRONG, Decoded, decode
+from producers.mirror.errors import EXPLANATION, MirrorError
+from producers.mirror.erspan import MirrorFormat
+from producers.packets import LinkType, PacketBatch
 
 FORMAT = {
     "I": MirrorFormat.TYPE_I,
@@ -175,9 +175,10 @@ def test_a_wrong_tcp_checksum_is_seen_wherever_the_damage_is() -> None:
 
 def test_tcp_checksums_of_all_lengths_and_values() -> None:
     packets = [
-        bytes(IP(src="1.2.3.4", dst="5.6.7.8") / TCP(seq=n) / Raw(bytes([n % 256] * n))) for n in range(0, 260, 3)
+        bytes(IP(src="1.2.3.4", dst="5.6.7.8") / TCP(seq=n) / Raw(bytes([n % 256] * n)))
+        for n in range(0, 260, 3)
     ]
-    packets += [bytes(IPv6(src="::1", dst="fd::8") / TCP(seq=n) / Raw(b"\xff" * n)) for n in range(0, 60)]
+    packets += [bytes(IPv6(src="::1", dst="fd::8") / TCP(seq=n) / Raw(b"\xff" * n)) for n in range(60)]
     decoded = decode(PacketBatch.of([Wrap().frame(packet) for packet in packets]))
     assert (decoded.checksum == CHECKSUM_RIGHT).all()
 

@@ -126,7 +126,8 @@ def number(text: str | None) -> int | None:
 
 
 def assert_agree(path: Path) -> dict[int, Line]:
-    """Every mirrored packet that tshark finds has a line of ours with the same values, and the other way round."""
+    """Every mirrored packet that tshark finds has a line of ours with the same values, and the other way
+    round."""
     ours, _ = our_lines(path)
     theirs = tshark_lines(path)
     readable = {frame for frame, line in ours.items() if "error" not in line}
@@ -202,7 +203,9 @@ def test_fragmented_mirror_packets_are_reported_where_they_are_whole(tmp_path: P
     path = tmp_path / "fragments.pcap"
     large = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=5, dport=6, seq=7) / Raw(b"x" * 2_000)
     pieces = [Ether() / each for each in fragment(IP(Wrap("teb", key=9).frame(large)[14:]), 1_000)]
-    lost = [Ether() / each for each in fragment(IP(Wrap("II", exporter="192.0.2.7").frame(large)[14:]), 1_000)]
+    lost = [
+        Ether() / each for each in fragment(IP(Wrap("II", exporter="192.0.2.7").frame(large)[14:]), 1_000)
+    ]
     assert len(pieces) == 3
     with PcapWriter(str(path), linktype=1) as writer:
         for each in (pieces[2], lost[1], pieces[0], Ether(Wrap().frame(syn(4))), pieces[1]):
