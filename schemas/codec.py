@@ -36,7 +36,7 @@ def encode(
     schema = catalog.latest(topic)
     out = io.BytesIO()
     out.write(framing.prefix(schema))
-    fastavro.schemaless_writer(out, schema.head, head, strict=True)
+    fastavro.schemaless_writer(out, schema.head, head, strict_allow_default=True)
     if schema.row_dtype is not None:
         if rows is None or rows.dtype != schema.row_dtype:
             raise ValueError(

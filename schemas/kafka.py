@@ -35,7 +35,8 @@ class KafkaSettings:
             raise ValueError("kafka.bootstrap_servers is empty; set it to host:port of a broker")
         if self.security_protocol not in _PROTOCOLS:
             raise ValueError(
-                f"kafka.security_protocol is {self.security_protocol!r}; it must be one of {', '.join(_PROTOCOLS)}"
+                f"kafka.security_protocol is {self.security_protocol!r}; it must be one of "
+                f"{', '.join(_PROTOCOLS)}"
             )
         if self.uses_sasl and not (self.sasl_username and self.sasl_password):
             raise ValueError(f"{self.security_protocol} needs kafka.sasl_username and kafka.sasl_password")

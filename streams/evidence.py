@@ -138,6 +138,7 @@ class Slot:
     altered: I4 = field(init=False)
     missing: I4 = field(init=False)
     verdicts: I8 = field(default_factory=lambda: np.zeros(len(Verdict), np.int64))
+    digests: int = 0
     late_outcomes: int = 0
     late_digests: int = 0
     duplicates: int = 0

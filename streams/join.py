@@ -303,7 +303,9 @@ class PartitionJoin:
             mine = None if len(numbers) == 1 else slot_of == number
             slot = self._slot(number)
             slot.add(probes, judgement, seen, mine)
-            slot.duplicates += int(hops.doubled.sum() if mine is None else hops.doubled[mine].sum())
+            doubled = int(hops.doubled.sum() if mine is None else hops.doubled[mine].sum())
+            slot.duplicates += doubled
+            slot.digests += doubled + int(len(hops) if mine is None else np.count_nonzero(mine[hops.probe]))
             count = len(probes) if mine is None else int(np.count_nonzero(mine))
             output.probes_closed += count
         fresh = slot_of > self._clock.done_slot
@@ -349,6 +351,7 @@ class PartitionJoin:
             "slot_length_us": settings.slot_us,
             "watermark_us": (number + 1) * settings.slot_us + settings.closing_us,
             "probes": int(slot.verdicts.sum()),
+            "digests": slot.digests,
             "verdicts": {v.label: int(slot.verdicts[v]) for v in verdict.Verdict if slot.verdicts[v]},
             "late_outcomes": slot.late_outcomes,
             "late_digests": slot.late_digests,

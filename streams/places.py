@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fabric.index import FabricIndex
 from schemas.nodes import UNKNOWN_NODE
+from streams.descent import Descent
 
 I4 = NDArray[np.int32]
 
@@ -29,6 +30,7 @@ class Places:
         self.to_node: I4 = np.concatenate(
             [index.link_to, np.full(len(index.switch_node), UNKNOWN_NODE, np.int32)]
         )
+        self._descent = Descent(index)
         limit = int(index.switch_node.max(initial=-1)) + 1
         self._row_of_switch = np.full(limit + 1, -1, np.int32)
         self._row_of_switch[index.switch_node] = np.arange(len(index.switch_node), dtype=np.int32)
@@ -55,3 +57,9 @@ class Places:
     def beyond(self, switch_row: I4) -> I4:
         """The place "somewhere after this switch": i4[n] -> i4[n], -1 for an unknown switch."""
         return np.where(switch_row >= 0, self.links + switch_row, np.int32(-1)).astype(np.int32)
+
+    def after(self, switch_row: I4, destination_row: I4) -> I4:
+        """Where a packet went that was last seen at a switch: the link it had to take, where there is
+        but one way down to its destination switch, else "beyond". i4[n], i4[n] -> i4[n]."""
+        down = self._descent.link(switch_row, destination_row)
+        return np.where(down >= 0, down, self.beyond(switch_row))

@@ -58,11 +58,11 @@ class KafkaStateReader:
             message = consumer.poll(0.5)
             if message is None:
                 continue
-            error = message.error()
-            if error is not None:
-                if error.code() == KafkaError._PARTITION_EOF:
+            problem = message.error()
+            if problem is not None:
+                if problem.code() == KafkaError._PARTITION_EOF:
                     return best[1] if best else None
-                raise KafkaException(error)
+                raise KafkaException(problem)
             if message.key() == key.encode():
                 head, _ = decode(topics.STATE, message.value(), framing=self._framing)
                 reached = sum(head["positions"].values())

@@ -106,11 +106,11 @@ def judge(
     silent = ~replied
     decide(silent, Verdict.UNOBSERVED, _uplink(probes, places), int(Leg.PROBE))
     encapsulated = silent & (last_enc >= 0)
-    decide(encapsulated, Verdict.NETWORK_LOSS, places.beyond(last_enc), int(Leg.ENCAPSULATED))
-    decide(encapsulated & (last_enc == via), Verdict.NETWORK_LOSS, places.beyond(via), int(Leg.PROBE))
-    decide(silent & (last_probe >= 0), Verdict.NETWORK_LOSS, places.beyond(last_probe), int(Leg.PROBE))
+    decide(encapsulated, Verdict.NETWORK_LOSS, places.after(last_enc, via), int(Leg.ENCAPSULATED))
+    decide(encapsulated & (last_enc == via), Verdict.NETWORK_LOSS, places.after(via, tor), int(Leg.PROBE))
+    decide(silent & (last_probe >= 0), Verdict.NETWORK_LOSS, places.after(last_probe, tor), int(Leg.PROBE))
     decide(silent & reached_tor, Verdict.HOST_SILENT, _to_host(probes, places), int(Leg.PROBE))
-    decide(silent & has_reply_hops, Verdict.NETWORK_LOSS, places.beyond(last_reply), int(Leg.REPLY))
+    decide(silent & has_reply_hops, Verdict.NETWORK_LOSS, places.after(last_reply, attached), int(Leg.REPLY))
     decide(silent & reply_complete, Verdict.NETWORK_LOSS, _to_prober(probes, places), int(Leg.REPLY))
     too_late = legs.at_last(Leg.REPLY, observed_at_us, -1) > probes.sent_at_us + settings.timeout_us
     decide(silent & reply_complete & too_late, Verdict.LATE_REPLY, np.full(count, NO_PLACE, np.int32))

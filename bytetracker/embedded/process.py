@@ -107,9 +107,13 @@ class ServerProcess:
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Close its input and ask it to end (SIGTERM); kill its process group after ``timeout_s``."""
+        self.ask_to_stop()
+        self.wait_or_kill(timeout_s)
+
+    def ask_to_stop(self) -> None:
+        """Close its input and send SIGTERM, without waiting."""
         self.close_input()
         self._signal(signal.SIGTERM)
-        self.wait_or_kill(timeout_s)
 
     def close_input(self) -> None:
         """Close its standard input, which some servers take as the wish that they end."""

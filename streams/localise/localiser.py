@@ -79,6 +79,7 @@ class Localiser:
         state = {
             "position": self._position,
             "align": self._align.snapshot(),
+            "learnt_slots": self._marks.learnt_slots,
             "usual": [[*cell, usual] for cell, usual in self._marks.usual.items()],
             "window": list(self._marks.window),
             "lives": self._lives.snapshot(),
@@ -94,5 +95,6 @@ class Localiser:
         self._position = state["position"]
         self._align = SlotAlignment.restore(partitions, state["align"])
         self._marks.usual = {(f, t, leg): usual for f, t, leg, usual in state["usual"]}
+        self._marks.learnt_slots = state["learnt_slots"]
         self._marks.window = deque(state["window"])
         self._lives = FaultLives.restore(state["lives"])

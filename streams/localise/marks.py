@@ -9,6 +9,7 @@ fault together with mirror loss accuses upstream switches.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -52,6 +53,7 @@ class Marks:
 
     fabric: Fabric
     usual: dict[Cell, float] = field(default_factory=dict)
+    learnt_slots: int = 0
     window: deque[dict[str, Any]] = field(default_factory=deque)
 
     def add(self, slot: WholeSlot) -> list[Finding]:
@@ -81,13 +83,15 @@ class Marks:
         return [tuple(cell) for slot in self.window for cell in slot[what]]
 
     def _learn(self, passed: dict[Cell, int], marked: set[int]) -> None:
-        """Usual traffic, learnt only where nothing is wrong."""
+        """Usual traffic, learnt only where nothing is wrong. The first slot is not a whole one."""
+        self.learnt_slots += 1
+        if self.learnt_slots == 1:
+            return
+        weight = 1 / min(self.learnt_slots - 1, USUAL_SLOTS)
         for cell in self.usual.keys() | passed.keys():
-            if cell[0] in marked:
-                continue
-            before = self.usual.get(cell)
-            now = float(passed.get(cell, 0))
-            self.usual[cell] = now if before is None else before + (now - before) / USUAL_SLOTS
+            if cell[0] not in marked:
+                before = self.usual.get(cell, 0.0)
+                self.usual[cell] = before + (passed.get(cell, 0) - before) * weight
 
     # -- losses ---------------------------------------------------------------------------------
 
@@ -102,8 +106,8 @@ class Marks:
                 marks[f] += lost
             elif lost >= MARKS_MIN:
                 findings.append(self._at_known_link((f, t, leg), lost))
-        findings += [self._at_switch(node, n) for node, n in sorted(marks.items()) if n >= MARKS_MIN]
-        return findings
+        at_switches = [self._at_switch(node, n) for node, n in sorted(marks.items()) if n >= MARKS_MIN]
+        return findings + [f for f in at_switches if f is not None]
 
     def _at_known_link(self, cell: Cell, lost: int) -> Finding:
         f, t, _ = cell
@@ -113,27 +117,29 @@ class Marks:
                 "host_silent", ((far, 0.95), (near, 0.05)), {far}, f"{near}~{far}", [cell], lost, (far,)
             )
         link = f"{near}~{far}"
-        return self._finding(
-            "network_loss", ((link, 0.8), (near, 0.1), (far, 0.1)), {link}, link, [cell], lost
-        )
+        suspects = ((link, 0.8), (near, 0.1), (far, 0.1))
+        return self._finding("network_loss", suspects, {_cable(near, far)}, link, [cell], lost)
 
-    def _at_switch(self, node: int, lost: int) -> Finding:
+    def _at_switch(self, node: int, lost: int) -> Finding | None:
         name = self.fabric.node_name(node)
-        cells = sorted(
-            {(f, t, leg) for f, t, leg, _ in self._cells("lost") if f == node and t == UNKNOWN_NODE}
-        )
-        link = self._fallen_link(node, {leg for _, _, leg in cells})
+        marked = {(f, t, leg) for f, t, leg, _ in self._cells("lost")}
+        cells = sorted(cell for cell in marked if cell[:2] == (node, UNKNOWN_NODE))
+        slots = [s for s in self.window if any(f == node for f, _, _, _ in s["lost"])]
+        link = self._fallen_link(node, {leg for _, _, leg in cells}, slots[0]["slot_us"])
         if link is None:
-            return self._finding("network_loss", ((name, 0.6),), {name}, "", cells, lost)
+            # One slot more often shows which link it is.
+            whole = self._finding("network_loss", ((name, 0.6),), {name}, "", cells, lost)
+            return whole if len(slots) > 1 else None
         far = self.fabric.node_name(link[1])
         suspects = ((f"{name}~{far}", 0.7), (name, 0.15), (far, 0.15))
         crossed = [*cells, *((node, link[1], leg) for leg in (0, 1, 2))]
-        return self._finding("network_loss", suspects, {name, far}, f"{name}~{far}", crossed, lost)
+        where = {name, _cable(name, far)}
+        return self._finding("network_loss", suspects, where, f"{name}~{far}", crossed, lost)
 
-    def _fallen_link(self, node: int, legs: set[int]) -> tuple[int, int] | None:
-        """The link out of a switch that carries most less than usual since the first mark."""
-        since = min(s["slot_us"] for s in self.window if any(f == node for f, _, _, _ in s["lost"]))
-        slots = [s for s in self.window if s["slot_us"] >= since]
+    def _fallen_link(self, node: int, legs: set[int], since_us: int) -> tuple[int, int] | None:
+        """The link out of a switch whose traffic fell most clearly since the first mark: by more than
+        FALL_MIN, and by the greatest number of standard deviations of a count."""
+        slots = [s for s in self.window if s["slot_us"] >= since_us]
         carried: dict[int, float] = defaultdict(float)
         for slot in slots:
             for f, t, leg, n in slot["passed"]:
@@ -143,8 +149,8 @@ class Marks:
         for (f, t, leg), n in self.usual.items():
             if f == node and leg in legs:
                 usual[t] += n * len(slots)
-        fall = {t: n - carried[t] for t, n in usual.items() if n > 0 and n - carried[t] > FALL_MIN * n}
-        return (node, max(sorted(fall), key=lambda t: fall[t])) if fall else None
+        fall = {t: n - carried[t] for t, n in usual.items() if n - carried[t] > FALL_MIN * n}
+        return (node, max(sorted(fall), key=lambda t: fall[t] / math.sqrt(usual[t]))) if fall else None
 
     # -- altered content and silent sources -------------------------------------------------------
 
@@ -215,3 +221,8 @@ class Marks:
             servers,
             tuple((probe_id, sent_at_us) for sent_at_us, probe_id in examples[:5]),
         )
+
+
+def _cable(near: str, far: str) -> str:
+    """One name for both directions: a cable that is cut is one cause."""
+    return "<>".join(sorted((near, far)))

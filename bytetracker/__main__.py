@@ -1,0 +1,5 @@
+"""`python -m bytetracker` is `bytetracker`."""
+
+from bytetracker.cli import main
+
+main()

@@ -1,0 +1,59 @@
+"""The command `bytetracker`: one file per command in bytetracker/commands."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import click
+
+from bytetracker.commands import captures, network, question, runs, services, setup
+from bytetracker.commands.errors import EXPECTED
+from bytetracker.logs import configure_logs
+
+
+class Group(click.Group):
+    """Turns the errors that a user can do something about into one line on stderr."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except EXPECTED as error:
+            raise click.ClickException(" ".join(str(error).split("\n"))) from error
+        except BrokenPipeError:
+            # The reader of our output has gone (`| head`): nothing to complain about.
+            sys.stderr.close()
+            context.exit(0)
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Least severe messages to show.",
+)
+@click.option("--log-json", is_flag=True, help="Write log lines as JSON.")
+def main(log_level: str, log_json: bool) -> None:
+    """Agentless, path-aware, real-time probing of data-centre networks."""
+    configure_logs(log_level, as_json=log_json)
+
+
+for command in (
+    runs.demo,
+    runs.lab,
+    network.fabric,
+    network.plan,
+    captures.decode,
+    captures.replay,
+    services.prober,
+    services.collector,
+    services.worker,
+    services.sink,
+    setup.topics,
+    setup.migrate,
+    setup.version,
+    question.sql,
+):
+    main.add_command(command)

@@ -1,0 +1,1 @@
+"""The commands; each translates options into calls and results into text, and decides nothing."""

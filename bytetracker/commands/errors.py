@@ -1,0 +1,37 @@
+"""Errors that are the user's to mend: they become one clear line and a non-zero exit."""
+
+from __future__ import annotations
+
+from confluent_kafka import KafkaException
+
+from bytetracker.embedded.broker import EmbeddedBrokerFull
+from bytetracker.embedded.process import ServerFailed
+from bytetracker.settings import SettingsError
+from bytetracker.topics_admin import TopicsDiffer
+from fabric.faults import FaultError
+from fabric.inventory import InventoryError
+from fabric.lab.namespaces import LabError
+from fabric.model import UnknownElement
+from producers.plan import PlanRefused
+from producers.publish import DeliveryError
+from producers.sources.records import CaptureError
+from sinks.store import StoreError
+
+EXPECTED: tuple[type[Exception], ...] = (
+    CaptureError,
+    DeliveryError,
+    EmbeddedBrokerFull,
+    FaultError,
+    FileNotFoundError,
+    InventoryError,
+    IsADirectoryError,
+    KafkaException,
+    LabError,
+    PermissionError,
+    PlanRefused,
+    ServerFailed,
+    SettingsError,
+    StoreError,
+    TopicsDiffer,
+    UnknownElement,
+)

@@ -1,0 +1,35 @@
+"""`sql`: ask the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from bytetracker.commands.options import config_option
+from bytetracker.settings import load_settings
+from sinks.opening import open_store
+from sinks.sql import Format, run_sql
+
+
+@click.command()
+@click.argument("query")
+@config_option
+@click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
+@click.option(
+    "--store",
+    "store_path",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of an embedded store, e.g. that of a demo; instead of the configuration's store.",
+)
+def sql(query: str, config_path: Path | None, form: Format, store_path: Path | None) -> None:
+    """Run QUERY, read-only, and print the result."""
+    settings = load_settings(config_path)
+    if store_path is not None:
+        settings = settings.model_copy(update={"store": {"kind": "chdb", "path": str(store_path)}})
+    store = open_store(settings.store_settings())
+    try:
+        click.echo(run_sql(store, query, form), nl=False)
+    finally:
+        store.close()

@@ -1,0 +1,37 @@
+"""`demo` and `lab`: the whole pipeline on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from bytetracker.commands.options import fabric_option, fault_option, report_option, seconds_option
+
+
+@click.command()
+@seconds_option
+@fault_option
+@fabric_option
+@report_option
+def demo(
+    seconds: float | None, fault_specs: tuple[str, ...], fabric_name: str, report_path: Path | None
+) -> None:
+    """Run the pipeline on a simulated fabric, with an embedded broker and store.
+
+    Without --fault, one fault is injected after a while, so that there is something to find.
+    """
+    from bytetracker.run.demo import run_demo  # noqa: PLC0415 - loads everything
+
+    run_demo(seconds, fault_specs, fabric_name, report_path)
+
+
+@click.command()
+@seconds_option
+@fault_option
+@report_option
+def lab(seconds: float | None, fault_specs: tuple[str, ...], report_path: Path | None) -> None:
+    """Run the pipeline on a fabric of network namespaces, with real kernels (needs root)."""
+    from bytetracker.run.lab import run_lab  # noqa: PLC0415 - loads everything
+
+    run_lab(seconds, fault_specs, report_path)

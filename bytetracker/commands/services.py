@@ -1,0 +1,57 @@
+"""`prober`, `collector`, `worker`, `sink`: the processes of a deployment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from bytetracker.commands.options import config_option
+from bytetracker.settings import load_settings
+
+
+@click.command()
+@config_option
+@click.option("--dry-run", is_flag=True, help="Send nothing; show what would be sent.")
+def prober(config_path: Path | None, dry_run: bool) -> None:
+    """Send probes and publish their outcomes (needs the right to open raw sockets)."""
+    from bytetracker.service.prober import serve_prober  # noqa: PLC0415
+
+    serve_prober(load_settings(config_path), dry_run=dry_run)
+
+
+@click.command()
+@config_option
+def collector(config_path: Path | None) -> None:
+    """Receive mirrored packets and publish their digests (needs the right to open raw sockets)."""
+    from bytetracker.service.collector import serve_collector  # noqa: PLC0415
+
+    serve_collector(load_settings(config_path))
+
+
+@click.command()
+@config_option
+def worker(config_path: Path | None) -> None:
+    """Join, judge and localise; as many as there are partitions can share the work."""
+    import faust  # noqa: PLC0415
+
+    from streams.app import build_app  # noqa: PLC0415
+
+    settings = load_settings(config_path).worker_settings()
+    if settings.metrics_port:
+        from prometheus_client import start_http_server  # noqa: PLC0415
+
+        start_http_server(settings.metrics_port)
+    os.environ.setdefault("BYTETRACKER_FAUST_DATADIR", "var/faust")
+    faust.Worker(build_app(settings), loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+
+
+@click.command()
+@config_option
+@click.option("--drain", is_flag=True, help="When asked to stop, first store all that the topics hold.")
+def sink(config_path: Path | None, drain: bool) -> None:
+    """Store results, evidence, faults and dead letters."""
+    from bytetracker.service.sink import serve_sink  # noqa: PLC0415
+
+    serve_sink(load_settings(config_path), drain=drain)

@@ -1,0 +1,1 @@
+"""Whole runs on one machine: the demo and the lab."""

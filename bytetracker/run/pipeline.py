@@ -1,0 +1,209 @@
+"""The embedded pipeline: broker, topics, stream workers and sink, as processes of one run.
+
+    with EmbeddedPipeline(options) as pipeline:
+        ... produce to pipeline.kafka ...
+        pipeline.check()          about once a second
+        pipeline.finish(...)      everything joined, stored and stopped, in this order
+
+Every child dies with this process, whatever happens to it (see bytetracker.embedded.leash).
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import structlog
+import yaml
+
+from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
+from bytetracker.embedded.process import ServerFailed, ServerProcess
+from bytetracker.run.watch import Watcher
+from bytetracker.topics_admin import create_topics
+from schemas.kafka import KafkaSettings
+from sinks.opening import open_store
+from sinks.settings import ChdbSettings
+
+#: A child that ends by itself is started again, but not more often than this.
+RESTARTS_MAX = 5
+RESTART_WINDOW_S = 60.0
+#: Ctrl-C must leave nothing behind within 10 s; these add up to less.
+WORKER_STOP_S = 4.0
+SINK_STOP_S = 8.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineOptions:
+    """How the embedded pipeline runs."""
+
+    #: Folder of this run: configuration, logs and the store. Made if need be.
+    folder: Path
+    #: Inventory file or name of a built-in fabric.
+    inventory: str
+    #: Partitions of the joined topics.
+    partitions: int = 4
+    #: Faust workers.
+    workers: int = 2
+    #: Resident memory at which the embedded broker, and so the run, ends.
+    broker_bytes_max: int = 2 * 1024**3
+
+
+class Child:
+    """A process of a run that is started again when it crashes."""
+
+    def __init__(
+        self, name: str, arguments: list[str], folder: Path, environment: dict[str, str] | None = None
+    ) -> None:
+        command = [sys.executable, "-m", "bytetracker", *arguments]
+        self.process = ServerProcess(name, command, folder / f"{name}.log", environment=environment)
+        self._starts: deque[float] = deque()
+
+    def start(self) -> None:
+        """Start it; it is ready when it works, which nobody waits for here."""
+        self._starts.append(time.monotonic())
+        self.process.start(lambda: True, 5.0)
+
+    def keep(self) -> None:
+        """Start it again if it has ended. Raises ServerFailed if that has happened too often."""
+        if self.process.running:
+            return
+        now = time.monotonic()
+        while self._starts and now - self._starts[0] > RESTART_WINDOW_S:
+            self._starts.popleft()
+        if len(self._starts) > RESTARTS_MAX:
+            raise ServerFailed(
+                f"{self.process.name} ended {len(self._starts)} times\n{self.process.log_tail()}"
+            )
+        log.warning("process ended, starting it again", process=self.process.name)
+        self.start()
+
+
+class EmbeddedPipeline:
+    """A context manager; see the module."""
+
+    def __init__(self, options: PipelineOptions) -> None:
+        self._options = options
+        self.folder = options.folder
+        self._broker = EmbeddedBroker(
+            EmbeddedBrokerOptions(
+                log_path=options.folder / "broker.log", memory_bytes_max=options.broker_bytes_max
+            )
+        )
+        self._store = ChdbSettings(path=str(options.folder / "store"))
+        self.config_path = options.folder / "bytetracker.yaml"
+        self._children: dict[str, Child] = {}
+        self._watcher: Watcher | None = None
+
+    @property
+    def kafka(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap_servers=self._broker.bootstrap)
+
+    @property
+    def partitions(self) -> int:
+        return self._options.partitions
+
+    @property
+    def watcher(self) -> Watcher:
+        assert self._watcher is not None, "only inside the with block"
+        return self._watcher
+
+    def __enter__(self) -> EmbeddedPipeline:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
+    def _start(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._broker.start()
+        create_topics(self.kafka.librdkafka(), self.partitions)
+        self._watcher = Watcher(self.kafka.librdkafka())
+        self.write_config({})
+        self.add_child("sink", ["sink", "--config", str(self.config_path), "--drain"])
+        for number in range(1, self._options.workers + 1):
+            name = f"worker-{number}"
+            self.add_child(
+                name,
+                ["worker", "--config", str(self.config_path)],
+                {"BYTETRACKER_FAUST_DATADIR": str(self.folder / name)},
+            )
+
+    def write_config(self, sections: dict[str, Any]) -> None:
+        """The file that all children read; `sections` are added to what the pipeline itself needs."""
+        document = {
+            "inventory": self._options.inventory,
+            "partitions": self.partitions,
+            "kafka": {"bootstrap_servers": self.kafka.bootstrap_servers},
+            "store": {"kind": "chdb", "path": self._store.path},
+            **sections,
+        }
+        self.config_path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
+
+    def add_child(self, name: str, arguments: list[str], environment: dict[str, str] | None = None) -> Child:
+        """Start a process of this run, and keep it running until `finish` or the end of the block."""
+        child = self._children[name] = Child(name, arguments, self.folder, environment)
+        child.start()
+        return child
+
+    def check(self) -> None:
+        """Start again what has crashed. Raises ServerFailed or EmbeddedBrokerFull when that is no use."""
+        self._broker.check()
+        for child in list(self._children.values()):
+            child.keep()
+
+    def stop_child(self, name: str, timeout_s: float) -> None:
+        """Ask one process to end in order, and wait for it."""
+        child = self._children.pop(name, None)
+        if child is not None:
+            child.process.stop(timeout_s)
+
+    def finish(self, probes_sent: int, timeout_s: float) -> None:
+        """Wait until every probe is joined (at most `timeout_s`), then stop workers, then the sink, which
+        stores first what the topics hold."""
+        deadline = time.monotonic() + timeout_s
+        while self.watcher.look(0.1).probes < probes_sent and time.monotonic() < deadline:
+            self.check()
+        workers = [self._children.pop(name) for name in list(self._children) if name.startswith("worker-")]
+        for worker in workers:
+            worker.process.ask_to_stop()
+        for worker in workers:
+            worker.process.wait_or_kill(WORKER_STOP_S)
+        self.watcher.look(0.2)
+        self.stop_child("sink", SINK_STOP_S)
+
+    def store_rows(self) -> dict[str, int]:
+        """Rows of every table, once the sink has let go of the store."""
+        store = open_store(self._store)
+        try:
+            tables = store.query(
+                "SELECT name FROM system.tables WHERE database = currentDatabase() "
+                "AND engine LIKE '%MergeTree' ORDER BY name"
+            )
+            return {
+                name: int(store.query(f"SELECT count() FROM {name} FINAL").rows[0][0])
+                for (name,) in tables.rows
+            }
+        finally:
+            store.close()
+
+    def _stop(self) -> None:
+        for name in list(self._children):
+            self.stop_child(name, 2.0)
+        if self._watcher is not None:
+            self._watcher.close()
+            self._watcher = None
+        self._broker.stop()

@@ -1,0 +1,62 @@
+"""The collector process."""
+
+from __future__ import annotations
+
+import time
+
+import structlog
+
+from bytetracker.run.stopping import stop_on_signals
+from bytetracker.settings import Settings, SettingsError
+from fabric.inventory import load_fabric
+from fabric.lab.enter import open_in_namespace
+from producers.collector import Collector, CollectorOptions, wall_clock_us
+from producers.collector_settings import CollectorSettings
+from producers.kafka_sink import KafkaSink, KafkaSinkSettings
+from producers.mirror.inventory import ExporterMap, ProbeMap
+from producers.publish import BatchPublisher
+from producers.sources.ring import RingOptions, RingSource
+from schemas import topics
+from schemas.framing import framing_for
+
+log = structlog.get_logger(__name__)
+
+
+def serve_collector(settings: Settings) -> None:
+    """Run a collector until a signal."""
+    options = settings.collector_settings()
+    if not options.interface:
+        raise SettingsError("collector.interface is empty; set it to the interface that mirrors arrive on")
+    kafka = settings.kafka_settings()
+    fabric = load_fabric(settings.inventory)
+    stop = stop_on_signals()
+    source = _open_ring(options)
+    publisher = BatchPublisher(
+        topics.DIGESTS,
+        options.name,
+        time.time_ns() // 1_000,
+        settings.partitions,
+        KafkaSink(topics.DIGESTS, KafkaSinkSettings(kafka.bootstrap_servers), kafka.librdkafka_security()),
+        framing=framing_for(kafka.schema_registry_url),
+    )
+    collector = Collector(
+        source,
+        publisher,
+        ExporterMap.of(fabric),
+        ProbeMap.of(fabric),
+        options=CollectorOptions(linger_us=options.linger_us),
+        clock_us=wall_clock_us,
+    )
+    collector.run(stop)
+    counts = collector.counts
+    log.info("collector ended", frames=counts.frames, digests=counts.digests, rejected=dict(counts.rejected))
+
+
+def _open_ring(options: CollectorSettings) -> RingSource:
+    def opened() -> RingSource:
+        return RingSource(
+            options.interface,
+            RingOptions(frames=options.ring_packets, fanout_group=options.fanout_group or None),
+        )
+
+    return open_in_namespace(options.namespace, opened) if options.namespace else opened()

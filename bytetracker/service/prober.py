@@ -1,0 +1,2 @@
+def serve_prober(settings, dry_run):
+    raise NotImplementedError
