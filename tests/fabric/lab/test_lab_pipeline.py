@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
-import numpy as np
 import pytest
-from lab_traffic import ETHERNET_HEADER, needs_root, packet_socket, packets_waiting
+from lab_traffic import needs_root
 from lab_verdicts import PARTITIONS, Judged, TimedSink, judge
 
-from fabric.address import unpack_address
 from fabric.builtin import builtin_fabric
 from fabric.faults import parse_spec
 from fabric.lab.run import Lab
 from producers.collector import Collector, wall_clock_us
-from producers.matching import Matcher
 from producers.mirror.inventory import ExporterMap, ProbeMap
-from producers.packets import PacketBatch
-from producers.plan import PlanSettings, build_plan
+from producers.plan import PlanSettings
+from producers.prober import ProbeLoop, reply_filter
+from producers.prober_settings import ProberSettings
 from producers.publish import BatchPublisher
-from producers.replies import parse_replies
+from producers.send import IpSender
 from producers.sources.ring import GRE_ONLY, RingOptions, RingSource
-from producers.wire import build, content_hash_as_sent
 from schemas import topics
 
 pytestmark = [pytest.mark.root, pytest.mark.slow]
 
 PLAN = PlanSettings(interval_us=200_000)
-MARGIN_US = 100_000  # what the small Prober below may be late by
 
 
 def publisher(topic: str, source: str, sink: TimedSink) -> BatchPublisher:
@@ -52,53 +47,39 @@ def collector(lab: Lab, sink: TimedSink) -> Collector:
     )
 
 
-def probe(lab: Lab, sink: TimedSink, seconds: float) -> int:
-    """Probe by the plan. Returns the number of probes sent."""
-    prober = lab.fabric.probers[0]
-    plan, matcher = build_plan(lab.fabric, prober, PLAN), Matcher(prober.number, 4096)
-    sender = lab.open_in(
-        prober.name, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+def prober(lab: Lab, sink: TimedSink) -> ProbeLoop:
+    name = lab.fabric.probers[0].name
+    settings = ProberSettings(name, lab.prober_device, plan=PLAN)
+    ring = RingOptions(2048, 256, reply_filter(lab.fabric.probe_port))
+    return ProbeLoop(
+        settings,
+        lab.fabric,
+        sender=lab.open_in(name, lambda: IpSender(lab.prober_device)),
+        source=lab.open_in(name, lambda: RingSource(lab.prober_device, ring)),
+        publisher=publisher(topics.OUTCOMES, name, sink),
+        clock_us=wall_clock_us,
     )
-    receiver = lab.open_in(prober.name, lambda: packet_socket(lab.prober_device))
-    started_us = done_us = wall_clock_us()
-    with sender, receiver, publisher(topics.OUTCOMES, prober.name, sink) as outcomes:
-        while matcher.outstanding or done_us < started_us + seconds * 1e6:
-            now_us = wall_clock_us()
-            until_us = min(now_us, started_us + int(seconds * 1e6))
-            probes = plan.due(done_us, until_us)
-            done_us = max(until_us, done_us)
-            packets, lengths = build(probes, lab.fabric.dscp)
-            sent_ns = []
-            for row, packet, length in zip(probes, packets, lengths, strict=True):
-                first_hop = row["via"] if any(row["via"].tobytes()) else row["target"]
-                sent_ns.append(time.time_ns())
-                sender.sendto(packet[:length].tobytes(), (unpack_address(first_hop.tobytes()), 0))
-            matcher.sent(probes, content_hash_as_sent(probes), np.array(sent_ns, np.int64))
-            replies = packets_waiting(receiver)
-            if replies:
-                batch = PacketBatch.of([reply[ETHERNET_HEADER:] for reply in replies])
-                received_ns = np.full(len(replies), time.time_ns())
-                matcher.received(parse_replies(batch.data, batch.lengths), received_ns)
-            rows = matcher.close(time.time_ns())
-            outcomes.publish(rows, matcher.low_watermark_us(done_us) - MARGIN_US, now_us)
-            time.sleep(0.01)
-    return matcher.counts.sent
 
 
 def live(seconds: float, during: Callable[[Lab], None] = lambda lab: None) -> tuple[Judged, int]:
     """A run of the whole pipeline. Returns what was concluded, and the number of probes sent."""
-    outcomes, digests, stop = TimedSink(), TimedSink(), threading.Event()
-    with ThreadPoolExecutor(1) as threads, Lab(builtin_fabric("lab")) as lab:
-        collecting = threads.submit(collector(lab, digests).run, stop)
+    outcomes, digests, ended, enough = TimedSink(), TimedSink(), Event(), Event()
+    with ThreadPoolExecutor(2) as threads, Lab(builtin_fabric("lab")) as lab:
+        collecting = threads.submit(collector(lab, digests).run, ended)
         try:
             during(lab)
-            sent = probe(lab, outcomes, seconds)
-            time.sleep(0.2)
+            probing = threads.submit(prober(lab, outcomes).run, enough)
+            time.sleep(seconds)
         finally:
-            stop.set()
+            enough.set()
+        report = probing.result(timeout=10)
+        time.sleep(0.2)  # the last copies
+        ended.set()
         collecting.result(timeout=10)
         lab.check()
-    return judge(lab.fabric, outcomes, digests), sent
+    assert not report.send_errors
+    assert report.due == report.sent
+    return judge(lab.fabric, outcomes, digests), report.sent
 
 
 def with_fault(text: str) -> Callable[[Lab], None]:
