@@ -17,13 +17,12 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.mirror.digests import Digests, digest
+from producers.mirror.digests import Digests, digest, stacked
 from producers.mirror.inventory import ExporterMap, ProbeMap
 from producers.mirror.sequences import SequenceState, count, drain, no_copies
 from producers.packets import PacketBatch
 from producers.sources.source import ROWS_MAX, EndOfPackets, PacketSource
 from schemas.batch import AlteredPacket, ExporterCount
-from schemas.rows import DIGEST
 
 
 class DigestPublisher(Protocol):
@@ -156,9 +155,8 @@ class Collector:
         if final or now_us - self._counted_us >= self._options.counts_interval_us:
             self._sequences, exporters = drain(self._sequences)
             self._counted_us = now_us
-        rows = np.concatenate(self._waiting) if self._waiting else np.empty(0, DIGEST.dtype)
         self._publisher.publish(
-            rows,
+            stacked(self._waiting),
             max(self._frontier_us - self._options.watermark_margin_us, 0),
             now_us,
             altered=self._waiting_altered,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -82,10 +83,9 @@ def joined(parts: list[Digests]) -> Digests:
     """The digests of consecutive blocks as one."""
     if len(parts) == 1:
         return parts[0]
-    rows = [part.rows for part in parts]
-    starts = np.cumsum([0] + [len(each) for each in rows])
+    starts = np.cumsum([0] + [len(part.rows) for part in parts])
     return Digests(
-        rows=np.concatenate(rows) if rows else np.empty(0, DIGEST.dtype),
+        rows=stacked([part.rows for part in parts]),
         altered=tuple(
             AlteredPacket(int(start) + each.row, each.packet)
             for start, part in zip(starts, parts, strict=False)
@@ -94,6 +94,11 @@ def joined(parts: list[Digests]) -> Digests:
         rejected=sum((part.rejected for part in parts), Counter()),
         copies=Copies.joined([part.copies for part in parts]),
     )
+
+
+def stacked(parts: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
+    """Digest rows one behind the other. Not np.concatenate alone: that turns them into native byte order."""
+    return np.concatenate([np.empty(0, DIGEST.dtype), *parts], dtype=DIGEST.dtype)
 
 
 def _altered_packets(decoded: Decoded, kept: Bools, flags: NDArray[np.int16]) -> tuple[AlteredPacket, ...]:

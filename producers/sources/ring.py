@@ -29,7 +29,8 @@ _SOL_PACKET = 263
 _PACKET_RX_RING, _PACKET_STATISTICS, _PACKET_VERSION = 5, 6, 10
 _PACKET_FANOUT, _PACKET_IGNORE_OUTGOING = 18, 23
 _TPACKET_V2 = 1
-_FANOUT_BY_FLOW = 0
+# By the hash of a flow. A group has its own switch for outgoing packets (Linux 5.12).
+_FANOUT_BY_FLOW, _FANOUT_IGNORE_OUTGOING = 0, 0x4000
 _SO_ATTACH_FILTER = 26
 _ETH_P_ALL = 0x0003
 _STATUS_USER = 1
@@ -85,7 +86,7 @@ class RingOptions:
                 f"frame_bytes must be a power of 2 from 256 to {_BLOCK_BYTES}, not {self.frame_bytes}"
             )
         if self.frames < 1:
-            raise ValueError(f"a ring has at least 1 frame, not {self.frames}")
+            raise ValueError(f"frames must be at least 1, not {self.frames}")
         if self.fanout_group is not None and not 0 <= self.fanout_group < 1 << 16:
             raise ValueError(f"fanout_group must be from 0 to 65535, not {self.fanout_group}")
 
@@ -104,9 +105,8 @@ class RingSource:
             self._socket.bind((interface, _ETH_P_ALL))
             self._link_type = _link_type(interface, self._socket.getsockname()[3])
             if options.fanout_group is not None:
-                self._socket.setsockopt(
-                    _SOL_PACKET, _PACKET_FANOUT, options.fanout_group | _FANOUT_BY_FLOW << 16
-                )
+                mode = _FANOUT_BY_FLOW | _FANOUT_IGNORE_OUTGOING
+                self._socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, options.fanout_group | mode << 16)
             memory = mmap.mmap(self._socket.fileno(), frames * options.frame_bytes)
         except BaseException:
             self._socket.close()

@@ -18,12 +18,13 @@ from mirror_frames import PROBE_PORT, PROBER, PROBER_NUMBER, Wrap, all_wraps, in
 from producers.addresses import AddressTable
 from producers.decode_report import decode_file
 from producers.mirror.decode import Decoded, decode
-from producers.mirror.digests import digest
+from producers.mirror.digests import digest, joined
 from producers.mirror.errors import EXPLANATION, MirrorError
 from producers.mirror.inventory import Exporter, ExporterMap, ProbeMap
 from producers.mirror.sequences import count, drain, no_copies
 from producers.packets import LinkType, PacketBatch
 from producers.sources.records import CaptureError
+from schemas.rows import DIGEST
 
 CAPTURES = Path(
     os.environ.get("BYTETRACKER_CAPTURES", Path(__file__).resolve().parents[3] / "shared" / "captures")
@@ -109,6 +110,7 @@ def test_digests_and_counts_do_not_depend_on_batching(frames: list[bytes], rows_
     whole = digest(batch, EXPORTERS, PROBES)
     assert len(whole.rows) + sum(whole.rejected.values()) == len(frames)
     parts = [digest(block, EXPORTERS, PROBES) for block in batch.blocks(rows_max)]
+    assert all(part.rows.dtype == DIGEST.dtype for part in [whole, *parts, joined(parts)])
     assert b"".join(part.rows.tobytes() for part in parts) == whole.rows.tobytes()
     assert sum((part.rejected for part in parts), whole.rejected - whole.rejected) == whole.rejected
     assert [p.packet for part in parts for p in part.altered] == [p.packet for p in whole.altered]
