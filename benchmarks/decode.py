@@ -22,7 +22,7 @@ from producers.content import HASH_KEYS
 from producers.mirror.digests import digest
 from producers.mirror.inventory import Exporter, ExporterMap, ProbeMap
 from producers.packets import PacketBatch
-from producers.payload import PATTERN, build_payload
+from schemas.payload import PATTERN, build_payload
 
 _ROWS = 8_192
 _DISTINCT = 512

@@ -15,14 +15,15 @@ def plan_document(fabric: Fabric) -> dict[str, Any]:
         "fabric": fabric.name,
         "probe_port": fabric.probe_port,
         "dscp": fabric.dscp,
-        "probers": [asdict(build_plan(fabric, prober).summary()) for prober in fabric.probers],
+        "probers": [asdict(summarise(build_plan(fabric, prober))) for prober in fabric.probers],
     }
 
 
 def plan_text(document: dict[str, Any]) -> str:
     """The same for people."""
     lines = [
-        f"fabric {document['fabric']}: probes go to TCP port {document['probe_port']} with DSCP {document['dscp']}"
+        f"fabric {document['fabric']}: probes go to TCP port {document['probe_port']}, "
+        f"with DSCP {document['dscp']}"
     ]
     for prober in document["probers"]:
         groups = ", ".join(f"{count} {kind.replace('_', '-')}" for kind, count in prober["groups"].items())
@@ -30,7 +31,8 @@ def plan_text(document: dict[str, Any]) -> str:
             "",
             f"{prober['prober']}",
             f"  groups a round      {groups}",
-            f"  probes              {prober['probes_per_s']:,.0f} a second, {prober['bits_per_s'] / 1e6:,.1f} Mbit/s",
+            f"  probes              {prober['probes_per_s']:,.0f} a second, "
+            f"{prober['bits_per_s'] / 1e6:,.1f} Mbit/s",
             f"  replies             {prober['reply_bits_per_s'] / 1e6:,.1f} Mbit/s",
             f"  server addresses    {prober['server_addresses']}",
             f"  pods                {prober['pods']}, {prober['pod_pairs']} ordered pairs",

@@ -110,6 +110,7 @@ class Settings(BaseSettings):
 
     def prober_settings(self) -> Any:
         from producers.prober_settings import ProberSettings
+
         return _section(ProberSettings, "prober", self.prober)
 
     def collector_settings(self) -> CollectorSettings:

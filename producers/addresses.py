@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.splitmix import U64
+from schemas.splitmix import U64
 
 Addresses = NDArray[np.uint64]
 """u64[n, 2]: the high and the low half of each address, numbers in native byte order."""

@@ -14,7 +14,7 @@ Its keys are odd, hence invertible: a change confined to one word always changes
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.splitmix import U64, splitmix64
+from schemas.splitmix import U64, splitmix64
 
 PACKET_BYTES_MAX = 65_600
 """The longest packet that can be hashed: an IPv6 header and 65,535 bytes, rounded up to words."""

@@ -12,7 +12,6 @@ Sources: RFC 9293 section 3.10.7 (RST and SYN-ACK), RFC 792 and RFC 4443 (ICMP e
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.payload import PAYLOAD_LENGTH
 from producers.wire import (
     IPV4_HEADER_LENGTH,
     IPV6_HEADER_LENGTH,
@@ -23,6 +22,7 @@ from producers.wire import (
     TCP_LENGTH,
     U8,
 )
+from schemas.payload import PAYLOAD_LENGTH
 from schemas.rows import Leg, ReplyKind
 
 I64 = NDArray[np.int64]

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers.content import HASH_KEYS, content_hash, finish_hash, normalise
-from producers.payload import MAGIC, PATTERN, PAYLOAD_LENGTH, pattern_shift
-from producers.splitmix import U64
+from schemas.payload import MAGIC, PATTERN, PAYLOAD_LENGTH, pattern_shift
+from schemas.splitmix import U64
 
 U8 = NDArray[np.uint8]
 Words = tuple[U64, U64]
@@ -314,7 +314,7 @@ def _write_tcp(out: U8, values: _Values, checksum: U64) -> None:
     _put(out, 0, ">u8", ports << np.uint64(32) | values.seq32)
     _put(out, 8, ">u8", np.full(len(out), 0x5002 << 16 | WINDOW, np.uint64))
     _put(out, 16, ">u4", checksum << np.uint64(16))
-    # The payload as producers.payload.build_payload makes it, written in place: a copy of 512 bytes
+    # The payload as schemas.payload.build_payload makes it, written in place: a copy of 512 bytes
     # would be a sixth of the time that a probe takes.
     words = out[:, TCP_HEADER_LENGTH:].view(">u8")
     words[:, 0] = MAGIC

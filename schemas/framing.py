@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 from schemas import catalog
 from schemas.catalog import Schema
@@ -56,12 +56,15 @@ class SingleObject:
         raise BadMessage("unknown_schema", f"fingerprint {fingerprint.hex()} is no schema of {topic}")
 
 
-class RegistryClient(Protocol):
-    """The two calls of a schema registry that are needed, as confluent-kafka names them."""
+class Registry(Protocol):
+    """A schema registry: numbers for schemas. Both calls may block up to the registry's timeout, and
+    raise what its client raises when it cannot be reached."""
 
-    def register_schema(self, subject_name: str, schema: Any) -> int: ...
+    def register(self, subject: str, definition: str) -> int:
+        """Number of a schema (JSON text) under a subject; registers it if it is new."""
 
-    def get_schema(self, schema_id: int) -> Any: ...
+    def definition(self, schema_id: int) -> str | None:
+        """The schema of a number as JSON text; None if there is none."""
 
 
 @dataclass(slots=True)
@@ -72,7 +75,7 @@ class Confluent:
     a schema means, the registry only maps numbers to it.
     """
 
-    client: RegistryClient
+    registry: Registry
     _id_of: dict[bytes, int] = field(default_factory=dict)
     _schema_by_id: dict[tuple[str, int], Schema] = field(default_factory=dict)
     _single_object: SingleObject = field(default_factory=SingleObject)
@@ -80,7 +83,7 @@ class Confluent:
     def prefix(self, schema: Schema) -> bytes:
         schema_id = self._id_of.get(schema.fingerprint)
         if schema_id is None:
-            schema_id = self.client.register_schema(f"{schema.topic}-value", _registry_schema(schema))
+            schema_id = self.registry.register(f"{schema.topic}-value", json.dumps(schema.definition))
             self._id_of[schema.fingerprint] = schema_id
         return CONFLUENT_MARK + schema_id.to_bytes(4, "big")
 
@@ -97,31 +100,11 @@ class Confluent:
         return known, CONFLUENT_BYTES
 
     def _ask(self, topic: str, schema_id: int) -> Schema:
-        from confluent_kafka.schema_registry.error import SchemaRegistryError  # noqa: PLC0415
-
-        try:
-            text = self.client.get_schema(schema_id).schema_str
-        except SchemaRegistryError as error:
-            if error.http_status_code == 404:
-                raise BadMessage("unknown_schema", f"the registry has no schema {schema_id}") from error
-            raise
+        text = self.registry.definition(schema_id)
+        if text is None:
+            raise BadMessage("unknown_schema", f"the registry has no schema {schema_id}")
         definition = json.loads(text)
         for schema in catalog.versions(topic):
             if schema.definition == definition:
                 return schema
         raise BadMessage("unknown_schema", f"schema {schema_id} of the registry is no schema of {topic}")
-
-
-def _registry_schema(schema: Schema) -> Any:
-    from confluent_kafka.schema_registry import Schema as RegistrySchema  # noqa: PLC0415
-
-    return RegistrySchema(json.dumps(schema.definition), "AVRO")
-
-
-def framing_for(schema_registry_url: str | None) -> Framing:
-    """The framing that the configuration asks for; no connection is made yet."""
-    if not schema_registry_url:
-        return SingleObject()
-    from confluent_kafka.schema_registry import SchemaRegistryClient  # noqa: PLC0415
-
-    return Confluent(SchemaRegistryClient({"url": schema_registry_url, "timeout": 10}))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from clickhouse_driver import Client
-from clickhouse_driver.errors import Error, ServerException
+from clickhouse_driver.errors import Error, ServerException, TypeMismatchError, UnknownTypeError
 
 from sinks.settings import ClickHouseSettings, checked_name
 from sinks.store import (
@@ -122,6 +122,9 @@ def _call(client: Client, action: Callable[[], _T]) -> _T:
     except ssl.SSLCertVerificationError as error:
         client.disconnect()
         raise StoreError(f"ClickHouse's certificate is not trusted: {error}") from error
+    except (UnknownTypeError, TypeMismatchError, NotImplementedError) as error:
+        client.disconnect()
+        raise StoreError(f"ClickHouse: {_first_line(error)}") from error
     except (Error, OSError, EOFError) as error:
         client.disconnect()
         raise TransientStoreError(f"ClickHouse: {type(error).__name__}: {_first_line(error)}") from error

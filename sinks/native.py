@@ -15,10 +15,11 @@ from typing import Any
 from clickhouse_driver.bufferedreader import BufferedSocketReader
 from clickhouse_driver.bufferedwriter import BufferedSocketWriter
 from clickhouse_driver.context import Context
+from clickhouse_driver.errors import Error as DriverError
 from clickhouse_driver.numpy.block import NumpyColumnOrientedBlock
 from clickhouse_driver.streams.native import BlockInputStream, BlockOutputStream
 
-from sinks.store import Columns, QueryResult
+from sinks.store import Columns, QueryResult, StoreError
 
 # It says at each insert that arrays and maps take the ordinary path; we know.
 logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
@@ -74,7 +75,10 @@ def decode_blocks(data: bytes) -> QueryResult:
     types: tuple[str, ...] = ()
     rows: list[tuple[Any, ...]] = []
     while not _at_end(source, reader):
-        block = stream.read()
+        try:
+            block = stream.read()
+        except (DriverError, EOFError, NotImplementedError) as error:
+            raise StoreError(f"the answer cannot be read: {error}") from error
         names = tuple(name for name, _ in block.columns_with_types)
         types = tuple(kind for _, kind in block.columns_with_types)
         rows.extend(block.get_rows())

@@ -18,7 +18,7 @@ from confluent_kafka import Message
 
 from fabric.model import Fabric
 from schemas.errors import BadMessage
-from schemas.framing import framing_for
+from schemas.registry import framing_for
 from sinks.batching import Gathered
 from sinks.columns import Origin, TableRows
 from sinks.dead_letters import DeadLetters

@@ -23,8 +23,8 @@ from mode import CrashingSupervisor
 
 from fabric.inventory import load_fabric
 from schemas import topics
-from schemas.framing import framing_for
 from schemas.kafka import KafkaSettings
+from schemas.registry import framing_for
 from streams.outbox import OutMessage
 from streams.runtime import Runtime
 from streams.state import KafkaStateReader

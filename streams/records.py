@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.payload import build_payload
 from schemas.partition import mix64
+from schemas.payload import build_payload
 from schemas.rows import Leg
 from streams.hops import Hops
 from streams.paths import Legs

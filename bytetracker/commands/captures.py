@@ -31,7 +31,7 @@ def decode(file: Path, as_json: bool) -> None:
 @click.option("--inventory", metavar="FILE", help="Instead of the configuration's inventory.")
 @config_option
 def replay(files: tuple[Path, ...], inventory: str | None, config_path: Path | None) -> None:
-    """Publish the mirrored packets of capture FILEs as digests, with the times at which they were captured."""
+    """Publish the mirrored packets of capture FILEs as digests, with their own times."""
     from bytetracker.service.replay import replay_captures  # noqa: PLC0415
 
     counts = replay_captures(load_settings(config_path), files, inventory)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
@@ -88,9 +88,9 @@ class _Simulation:
     def __init__(
         self, pipeline: EmbeddedPipeline, fabric: Fabric, faults: list[FaultSpec], report: RunReport
     ) -> None:
-        self.on_note = click.echo
+        self.on_note: Callable[[str], None] = click.echo
         self._report = report
-        self._error: BaseException | None = None
+        self._error: Exception | None = None
         self._done = Event()
         epoch = time.time_ns() // 1_000
         sink_settings = KafkaSinkSettings(pipeline.kafka.bootstrap_servers)
@@ -136,7 +136,7 @@ class _Simulation:
     def _run(self) -> None:
         try:
             self._live.run(self._seconds)
-        except BaseException as error:
+        except Exception as error:
             self._error = error
         finally:
             self._done.set()

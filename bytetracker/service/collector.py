@@ -17,7 +17,7 @@ from producers.mirror.inventory import ExporterMap, ProbeMap
 from producers.publish import BatchPublisher
 from producers.sources.ring import RingOptions, RingSource
 from schemas import topics
-from schemas.framing import framing_for
+from schemas.registry import framing_for
 
 log = structlog.get_logger(__name__)
 

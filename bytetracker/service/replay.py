@@ -15,7 +15,7 @@ from producers.mirror.inventory import ExporterMap, ProbeMap
 from producers.publish import BatchPublisher
 from producers.sources.capture import CaptureSource
 from schemas import topics
-from schemas.framing import framing_for
+from schemas.registry import framing_for
 
 
 def replay_captures(settings: Settings, files: Sequence[Path], inventory: str | None) -> CollectorCounts:

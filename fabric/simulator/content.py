@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from fabric.simulator.walk import Alteration
 from producers.content import content_hash, mask_mutable_fields
-from producers.payload import PAYLOAD_LENGTH, payload_is_intact
 from producers.wire import (
     IPV4_HEADER_LENGTH,
     IPV6_HEADER_LENGTH,
@@ -24,6 +23,7 @@ from producers.wire import (
     build,
     is_ipv4,
 )
+from schemas.payload import PAYLOAD_LENGTH, payload_is_intact
 from schemas.rows import DigestFlag
 
 U1 = NDArray[np.uint8]

@@ -15,8 +15,8 @@ from producers.content import as_words, hash_words, normalise
 from producers.mirror.frames import Bools, Frames, Offsets, settle, some
 from producers.mirror.transport import tcp_checksum_is_right
 from producers.packets import I32, I64, U8
-from producers.payload import MAGIC, PATTERN, PAYLOAD_LENGTH, PAYLOAD_WORDS, pattern_shift
-from producers.splitmix import U64, splitmix64
+from schemas.payload import MAGIC, PATTERN, PAYLOAD_LENGTH, PAYLOAD_WORDS, pattern_shift
+from schemas.splitmix import U64, splitmix64
 
 PIECE_ROWS = 1024
 """Rows per piece: their tables (600-byte packets, once as bytes and once as words) fill a quarter of a 2

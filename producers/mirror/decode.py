@@ -35,7 +35,7 @@ from producers.mirror.transport import (
     read_transport,
 )
 from producers.packets import I32, I64, U8, LinkType, PacketBatch
-from producers.payload import PAYLOAD_LENGTH
+from schemas.payload import PAYLOAD_LENGTH
 
 BLOCK_ROWS = 8192
 """Rows per call that decode fastest: reading headers costs per operation, not per row."""

@@ -16,7 +16,7 @@ from producers.mirror.frames import some
 from producers.mirror.inventory import ProbeMap
 from producers.mirror.transport import TCP_ACK, TCP_RST, TCP_SYN
 from producers.packets import I64
-from producers.payload import PAYLOAD_LENGTH
+from schemas.payload import PAYLOAD_LENGTH
 from schemas.rows import Leg
 
 

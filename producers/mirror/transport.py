@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from producers.mirror.frames import Bools, Frames, Offsets, u16, u32
 from producers.mirror.ip import PROTOCOL_TCP
 from producers.packets import I32, I64, U8
-from producers.splitmix import U64
+from schemas.splitmix import U64
 
 TCP_SYN, TCP_RST, TCP_ACK = 0x02, 0x04, 0x10
 TCP_HEADER_LENGTH_MIN = 20

@@ -17,7 +17,7 @@ from scapy.layers.inet6 import IPv6, IPv6ExtHdrDestOpt
 from scapy.layers.l2 import ARP, GRE, Dot1AD, Dot1Q, Ether
 from scapy.packet import Packet, Raw
 
-from producers.payload import build_payload
+from schemas.payload import build_payload
 
 PROBE_PORT = 65_111
 PROBER_NUMBER = 7

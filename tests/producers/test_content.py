@@ -8,7 +8,7 @@ from scapy.layers.inet import IP, TCP
 from scapy.layers.inet6 import IPv6
 
 from producers.content import HASH_KEYS, content_hash, normalise
-from producers.splitmix import splitmix64
+from schemas.splitmix import splitmix64
 
 U64_MAX = 2**64 - 1
 

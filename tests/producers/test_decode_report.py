@@ -27,9 +27,9 @@ from producers.decode_report import DecodeSummary, decode_file
 from producers.sources.records import CaptureError
 
 KEYS = [
-    "frame", "exporter", "erspan_type", "session", "sequence", "inner_src", "inner_dst", "protocol", "src_port",
-    "dst_port", "tcp_seq", "tcp_ack", "tcp_flags", "ttl", "ip_id", "length", "truncated", "tcp_checksum_ok",
-    "content_hash", "probe_id",
+    "frame", "exporter", "erspan_type", "session", "sequence", "inner_src", "inner_dst", "protocol",
+    "src_port", "dst_port", "tcp_seq", "tcp_ack", "tcp_flags", "ttl", "ip_id", "length",
+    "truncated", "tcp_checksum_ok", "content_hash", "probe_id",
 ]  # fmt: skip
 
 
@@ -113,6 +113,13 @@ def test_a_damaged_tail_is_named_after_the_lines_before_it(tmp_path: Path) -> No
     assert len(lines) == 1
     assert summary.damage is not None
     assert "ends inside the record header" in err
+
+
+def test_an_exporter_may_say_itself_that_it_cut_a_copy(tmp_path: Path) -> None:
+    frame = bytearray(arp_frame(Wrap("II")))
+    frame[42 + 2] |= 0x04
+    (line,), _, _ = report(tmp_path, bytes(frame))
+    assert (line["truncated"], line["session"]) == (True, SESSION)
 
 
 def test_text_shows_what_is_there(tmp_path: Path) -> None:

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from producers.payload import MAGIC, PAYLOAD_LENGTH, build_payload, payload_is_intact, read_payload_header
-from producers.splitmix import splitmix64
+from schemas.payload import MAGIC, PAYLOAD_LENGTH, build_payload, payload_is_intact, read_payload_header
+from schemas.splitmix import splitmix64
 
 U64_MAX = 2**64 - 1
 

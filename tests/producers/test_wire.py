@@ -15,8 +15,8 @@ from scapy.packet import Packet, Raw
 
 from fabric.address import pack_address
 from producers.content import content_hash, normalise
-from producers.payload import build_payload
 from producers.wire import DSCP, PROBE_DTYPE, build, content_hash_as_sent, packet_lengths
+from schemas.payload import build_payload
 
 V4 = st.integers(0, 2**32 - 1).map(lambda n: str(ip_address(n.to_bytes(4, "big"))))
 # Not below 2**33: IPv4-mapped and the unset address have another meaning in a column.

@@ -141,6 +141,8 @@ def test_mistakes_are_permanent_errors_and_do_no_harm(empty_store: Store) -> Non
         lambda: empty_store.query("SELEC 1"),
         lambda: empty_store.query("SELECT * FROM nowhere"),
         lambda: empty_store.execute("CREATE TABLE broken"),
+        # Of a type that clickhouse-driver does not know.
+        lambda: empty_store.query("SELECT uniqState(number) FROM numbers(3)"),
         lambda: empty_store.insert("nowhere", everything()),
         lambda: empty_store.insert("everything", {"no_such": np.arange(3)}),
     ):

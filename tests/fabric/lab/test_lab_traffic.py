@@ -223,7 +223,7 @@ def test_a_flip_alters_the_payload_from_the_far_end_on(lab: Lab, traffic: Traffi
     altered = seen.digests.altered[0]
     packet = altered.packet
     good = packet[: 20 + 120] + bytes([packet[20 + 120] ^ 0x10]) + packet[20 + 121 :]
-    from producers.payload import build_payload, read_payload_header
+    from schemas.payload import build_payload, read_payload_header
 
     payload = np.frombuffer(good[40:], np.uint8)[None, :]
     _, probe_id, sent_at_us = read_payload_header(payload)

@@ -16,7 +16,7 @@ second pass over its bytes.
 import numpy as np
 from numpy.typing import NDArray
 
-from producers.splitmix import U64, splitmix64
+from schemas.splitmix import U64, splitmix64
 
 PAYLOAD_LENGTH = 512
 PAYLOAD_WORDS = PAYLOAD_LENGTH // 8
