@@ -1,0 +1,54 @@
+# Two commands do all the set-up on a machine with Python 3.11 or newer: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+CODE := bytetracker fabric producers streams schemas sinks benchmarks tests
+
+.PHONY: demo lab test test-core check format bench servers clean
+.DELETE_ON_ERROR:
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "ByteTracker needs Python 3.11 or newer; set PYTHON=..., $(PYTHON) is" "$$($(PYTHON) --version)"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# The main job: ARGS="--seconds 60 --fault loss:leaf-1-1~spine-1:rate=0.3,after=20 --report r.json"
+demo: $(READY)
+	@$(BIN)/bytetracker demo $(ARGS)
+
+# The same on real kernels in network namespaces; needs root.
+lab: $(READY)
+	@$(BIN)/bytetracker lab $(ARGS)
+
+# Everything, on the embedded stack, on Apache Kafka and on ClickHouse's native port.
+test: $(READY) servers
+	$(BIN)/python -m pytest $(ARGS)
+
+# The pure core: no servers, no root.
+test-core: $(READY)
+	$(BIN)/python -m pytest -m "not servers and not root and not slow" $(ARGS)
+
+# Before each commit.
+check: $(READY)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q -m "not servers and not root and not slow"
+
+format: $(READY)
+	$(BIN)/ruff format $(CODE)
+	$(BIN)/ruff check --fix $(CODE)
+
+bench: $(READY)
+	$(BIN)/python -m benchmarks.run $(ARGS)
+
+# What the tests run on besides Python: jars, the ClickHouse library, tshark, nftables.
+servers:
+	@sh deploy/test-servers.sh
+
+clean:
+	rm -rf $(VENV) .cache var .pytest_cache .mypy_cache .ruff_cache .hypothesis
