@@ -12,6 +12,7 @@ little-endian or big-endian machines; needs CAP_NET_RAW.
 from __future__ import annotations
 
 import ctypes
+import math
 import mmap
 import select
 import socket
@@ -37,7 +38,7 @@ _STATUS_USER = 1
 _ARPHRD_WITH_ETHERNET_HEADER = (1, 772)  # Ethernet, loopback
 _ARPHRD_NONE = 65534  # tunnels: packets start with their IP header
 
-_BLOCK_BYTES = 1 << 20
+_BLOCK_BYTES_MAX = 1 << 20
 _HEADER = np.dtype(
     [
         ("status", np.uint32),
@@ -71,7 +72,7 @@ GRE_ONLY: tuple[Instruction, ...] = (
 class RingOptions:
     """How large a ring is, and what enters it."""
 
-    frames: int = 16_384  # packets the ring holds while nobody reads; rounded up to whole blocks
+    frames: int = 32_768  # packets the ring holds while nobody reads; rounded up to whole blocks
     frame_bytes: int = (
         2_048  # per packet, the kernel's 66 bytes of header included; a power of 2; longer ones are cut
     )
@@ -81,10 +82,9 @@ class RingOptions:
     )
 
     def __post_init__(self) -> None:
-        if self.frame_bytes & (self.frame_bytes - 1) or not 256 <= self.frame_bytes <= _BLOCK_BYTES:
-            raise ValueError(
-                f"frame_bytes must be a power of 2 from 256 to {_BLOCK_BYTES}, not {self.frame_bytes}"
-            )
+        if self.frame_bytes % 16 or not 256 <= self.frame_bytes <= _BLOCK_BYTES_MAX // 16:
+            limits = f"a multiple of 16 from 256 to {_BLOCK_BYTES_MAX // 16}"
+            raise ValueError(f"frame_bytes must be {limits}, not {self.frame_bytes}")
         if self.frames < 1:
             raise ValueError(f"frames must be at least 1, not {self.frames}")
         if self.fanout_group is not None and not 0 <= self.fanout_group < 1 << 16:
@@ -107,7 +107,12 @@ class RingSource:
             if options.fanout_group is not None:
                 mode = _FANOUT_BY_FLOW | _FANOUT_IGNORE_OUTGOING
                 self._socket.setsockopt(_SOL_PACKET, _PACKET_FANOUT, options.fanout_group | mode << 16)
-            memory = mmap.mmap(self._socket.fileno(), frames * options.frame_bytes)
+            # Populated now: page faults would cost most just when the first burst arrives.
+            memory = mmap.mmap(
+                self._socket.fileno(),
+                frames * options.frame_bytes,
+                flags=mmap.MAP_SHARED | mmap.MAP_POPULATE,
+            )
         except BaseException:
             self._socket.close()
             raise
@@ -157,9 +162,12 @@ class RingSource:
         option(_SOL_PACKET, _PACKET_VERSION, _TPACKET_V2)
         # Otherwise the loopback interface shows each packet twice.
         option(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
-        blocks = -(-options.frames * options.frame_bytes // _BLOCK_BYTES)
-        frames = blocks * _BLOCK_BYTES // options.frame_bytes
-        request = struct.pack("IIII", _BLOCK_BYTES, blocks, options.frame_bytes, frames)
+        # Blocks are whole pages and whole frames, so that the frames of all blocks form one table.
+        unit = math.lcm(mmap.PAGESIZE, options.frame_bytes)
+        block_bytes = max(_BLOCK_BYTES_MAX // unit, 1) * unit
+        blocks = -(-options.frames * options.frame_bytes // block_bytes)
+        frames = blocks * block_bytes // options.frame_bytes
+        request = struct.pack("IIII", block_bytes, blocks, options.frame_bytes, frames)
         option(_SOL_PACKET, _PACKET_RX_RING, request)
         return frames
 
@@ -170,7 +178,7 @@ class RingSource:
         return len(ready) if ready.all() else int(ready.argmin())
 
     def _copied(self, frames: slice) -> PacketBatch:
-        headers = self._headers[frames]
+        headers = self._headers[frames].copy()
         lengths = headers["length"].astype(np.int32)
         # Where a packet starts in its frame depends on the link layer alone, so it is the same for all.
         at = int(headers["packet_at"][0])

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from producers.packets import PacketBatch
 
-ROWS_MAX = 8_192
+ROWS_MAX = 4_096
 """Packets per batch unless the caller says otherwise: a few megabytes, some milliseconds of full load."""
 
 
