@@ -19,8 +19,7 @@ from schemas.payload import MAGIC, PATTERN, PAYLOAD_LENGTH, PAYLOAD_WORDS, patte
 from schemas.splitmix import U64, splitmix64
 
 PIECE_ROWS = 1024
-"""Rows per piece: their tables (600-byte packets, once as bytes and once as words) fill a quarter of a 2
-MB cache."""
+"""Rows per piece: their tables (600-byte packets, as bytes and as words) fill half of a 2 MB cache."""
 
 HEADER_WORDS = 3
 """Words of the payload before the pattern: magic, probe ID, send time."""

@@ -17,12 +17,11 @@ from producers.content import normalise
 from producers.mirror.contents import HEADER_WORDS, Contents, Layout, read_contents
 from producers.mirror.errors import MirrorError, Verdicts
 from producers.mirror.erspan import MirrorFormat, MirrorHeaders, mirror_format, read_mirror_headers
-from producers.mirror.frames import Bools, Frames, Offsets, settle, some
+from producers.mirror.frames import Bools, Frames, Offsets, settle
 from producers.mirror.gre import GreHeaders, read_gre
+from producers.mirror.inner import read_inner
 from producers.mirror.ip import (
     PROTOCOL_GRE,
-    PROTOCOL_IPV4,
-    PROTOCOL_IPV6,
     PROTOCOL_TCP,
     IpHeaders,
     announced_version,
@@ -34,7 +33,7 @@ from producers.mirror.transport import (
     TransportHeaders,
     read_transport,
 )
-from producers.packets import I32, I64, U8, LinkType, PacketBatch
+from producers.packets import I32, I64, U8, PacketBatch
 from schemas.payload import PAYLOAD_LENGTH
 
 BLOCK_ROWS = 8192
@@ -91,7 +90,7 @@ def decode(batch: PacketBatch) -> Decoded:
     """Decode all frames of a batch; blocks of BLOCK_ROWS are fastest. Never raises, whatever the bytes."""
     frames, verdicts = Frames(batch.data), Verdicts(len(batch))
     outer, gre, mirror, end = _unwrap(frames, batch, verdicts)
-    inner = _read_inner(frames, mirror, end, verdicts)
+    inner = read_inner(frames, mirror, end, verdicts)
     headers, is_ip = inner.headers, inner.headers.readable
     is_first = is_ip & (headers.fragment_offset == 0)
     # A later fragment has no upper-layer header.
@@ -162,64 +161,3 @@ def _unwrap(
     verdicts.fail(gre.has_routing, MirrorError.GRE_ROUTING)
     verdicts.fail(gre.cut, MirrorError.GRE_CUT)
     return outer, gre, read_mirror_headers(frames, formats, gre, end, verdicts), end
-
-
-@dataclass(frozen=True, slots=True)
-class _Inner:
-    """The innermost IP packet of each row; `headers.readable` says where there is one."""
-
-    headers: IpHeaders
-    at: Offsets
-    captured: I32
-    encapsulated: Bools
-    hop_ttl: I32
-
-    @property
-    def truncated(self) -> Bools:
-        return self.headers.readable & (self.captured < self.headers.total_length)
-
-
-def _read_inner(frames: Frames, mirror: MirrorHeaders, end: I32, verdicts: Verdicts) -> _Inner:
-    ethertype, at = network_layer(frames, LinkType.ETHERNET, mirror.payload_at, verdicts.good)
-    version = announced_version(ethertype)
-    if some(mirror.starts_with_ip):
-        at = settle(np.where(mirror.starts_with_ip, mirror.payload_at, at).astype(np.int32), verdicts.good)
-        version = np.where(mirror.starts_with_ip, frames.window(at, 1)[:, 0] >> 4, version)
-    verdicts.fail(at > end, MirrorError.INNER_CUT)
-    headers = read_ip(frames, at, end, version, verdicts.good)
-    verdicts.fail(headers.cut, MirrorError.INNER_CUT)
-    is_ip = (version != 0) | mirror.starts_with_ip
-    verdicts.fail(is_ip & ~headers.readable, MirrorError.INNER_IP_INVALID)
-    inner = _Inner(
-        headers=headers,
-        at=settle(at, headers.readable),
-        captured=_captured(headers, at, end),
-        encapsulated=np.zeros(len(end), dtype=np.bool_),
-        hop_ttl=headers.ttl,
-    )
-    return _descend(frames, inner)
-
-
-def _descend(frames: Frames, inner: _Inner) -> _Inner:
-    """From an IP packet to the one that it carries, in the rows where it carries one that can be read."""
-    outer = inner.headers
-    is_tunnel = outer.readable & ((outer.protocol == PROTOCOL_IPV4) | (outer.protocol == PROTOCOL_IPV6))
-    is_tunnel &= (outer.fragment_offset == 0) & ~outer.more_fragments
-    if not some(is_tunnel):
-        return inner
-    version = np.where(outer.protocol == PROTOCOL_IPV4, np.uint8(4), np.uint8(6))
-    at = settle(inner.at + outer.header_length, is_tunnel)
-    end = (inner.at + inner.captured).astype(np.int32)
-    headers = read_ip(frames, at, end, version, is_tunnel)
-    found = headers.readable
-    return _Inner(
-        headers=outer.replaced(found, headers),
-        at=settle(np.where(found, at, inner.at).astype(np.int32), outer.readable),
-        captured=np.where(found, _captured(headers, at, end), inner.captured),
-        encapsulated=found,
-        hop_ttl=outer.ttl,
-    )
-
-
-def _captured(headers: IpHeaders, at: Offsets, end: I32) -> I32:
-    return np.where(headers.readable, np.minimum(end - at, headers.total_length), 0).astype(np.int32)

@@ -73,13 +73,13 @@ class RingOptions:
     """How large a ring is, and what enters it."""
 
     frames: int = 32_768  # packets the ring holds while nobody reads; rounded up to whole blocks
-    frame_bytes: int = (
-        2_048  # per packet, the kernel's 66 bytes of header included; a power of 2; longer ones are cut
-    )
+    # Per packet, the kernel's 66 bytes of header included; what does not fit is cut. An odd number of
+    # cache lines, because columns of frames whose size is a power of 2 fight over a few sets of the
+    # cache.
+    frame_bytes: int = 17 * 64
     packet_filter: Sequence[Instruction] = ()  # classic BPF; empty: everything
-    fanout_group: int | None = (
-        None  # sources with one group share an interface's packets; a flow stays with one
-    )
+    # Sources of one group share the packets of an interface, each flow in one of them. None: no sharing.
+    fanout_group: int | None = None
 
     def __post_init__(self) -> None:
         if self.frame_bytes % 16 or not 256 <= self.frame_bytes <= _BLOCK_BYTES_MAX // 16:
