@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 from fabric.model import Fabric
-from producers.plan import build_plan
+from producers.plan import Plan, PlanSettings, build_plan, summarise
 
 
-def plan_document(fabric: Fabric) -> dict[str, Any]:
+def plan_document(fabric: Fabric, settings: PlanSettings | None = None) -> dict[str, Any]:
     """What the Probers of a fabric would do, one entry each. Raises PlanRefused."""
+    return prober_document(fabric, [build_plan(fabric, prober, settings) for prober in fabric.probers])
+
+
+def prober_document(fabric: Fabric, plans: Sequence[Plan]) -> dict[str, Any]:
+    """The same for given plans."""
     return {
         "fabric": fabric.name,
         "probe_port": fabric.probe_port,
         "dscp": fabric.dscp,
-        "probers": [asdict(summarise(build_plan(fabric, prober))) for prober in fabric.probers],
+        "probers": [asdict(summarise(plan)) for plan in plans],
     }
 
 

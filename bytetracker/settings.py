@@ -26,6 +26,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from producers.collector_settings import CollectorSettings
+from producers.prober_settings import ProberSettings
 from schemas.kafka import KafkaSettings
 from schemas.topics import PARTITIONS_DEFAULT
 from sinks.settings import ChdbSettings, ClickHouseSettings, Retention, SinkSettings, StoreSettings
@@ -108,8 +109,7 @@ class Settings(BaseSettings):
             schema_registry_url=kafka.schema_registry_url or None,
         )
 
-    def prober_settings(self) -> Any:
-        from producers.prober_settings import ProberSettings
+    def prober_settings(self) -> ProberSettings:
 
         return _section(ProberSettings, "prober", self.prober)
 

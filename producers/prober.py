@@ -26,6 +26,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Event
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +43,9 @@ from producers.sources.ring import Instruction, RingOptions, RingSource
 from producers.sources.source import PacketSource
 from producers.wire import frames
 from schemas.rows import OUTCOME
+
+#: Calls a factory where sockets shall be opened, and returns what it made.
+Opening = Callable[[Callable[[], object]], object]
 
 _SAFETY_EVERY_US = 1_000_000
 _REPLY_FRAME_BYTES = 256  # the kernel's header, a RST, or the quoted head of an ICMP error
@@ -280,6 +284,7 @@ def run_prober(
     stop: Event,
     read_fabric: Callable[[], Fabric] | None = None,
     started: Callable[[ProbeLoop], None] | None = None,
+    opening: Opening | None = None,
 ) -> ProberReport:
     """Run the Prober of `settings.prober` on this machine until `stop` is set, or until it is not safe.
 
@@ -299,9 +304,10 @@ def run_prober(
         frame_bytes=_REPLY_FRAME_BYTES,
         packet_filter=() if is_tunnel else reply_filter(fabric.probe_port),
     )
-    source = RingSource(settings.interface, ring)
+    opening = opening or _open_here
+    source = cast(RingSource, opening(lambda: RingSource(settings.interface, ring)))
     try:
-        sender = _open_sender(settings)
+        sender = cast(ProbeSender, opening(lambda: _open_sender(settings)))
         try:
             if settings.user is not None:
                 drop_privileges(settings.user)
@@ -388,6 +394,10 @@ def reply_filter(probe_port: int) -> tuple[Instruction, ...]:
         (0x06, 0, 0, 0xFFFFFFFF),
         (0x06, 0, 0, 0),
     )
+
+
+def _open_here(factory: Callable[[], object]) -> object:
+    return factory()
 
 
 def _open_sender(settings: ProberSettings) -> ProbeSender:

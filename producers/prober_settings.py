@@ -20,6 +20,8 @@ class ProberSettings:
     prober: str
     #: network interface that replies come in by
     interface: str
+    #: network namespace that the interface is in; None: this process's own
+    namespace: str | None = None
     #: "ip": the kernel routes each probe; "ethernet": probes go to one next hop, past routing and
     #: queueing, at about two thirds of the CPU
     transport: Literal["ip", "ethernet"] = "ip"

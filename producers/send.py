@@ -224,7 +224,7 @@ def mac_of(interface: str, next_hop: str, timeout_s: float = 3.0) -> bytes:
         waker.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         while time.monotonic() < deadline_s:
             waker.sendto(b"", (next_hop, 9))  # the discard port; what counts is that the kernel asks ARP
-            for line in Path("/proc/net/arp").read_text().splitlines()[1:]:
+            for line in Path("/proc/thread-self/net/arp").read_text().splitlines()[1:]:
                 address, _, flags, mac, _, device = line.split()
                 if (address, device) == (next_hop, interface) and int(flags, 16) & 2:
                     return bytes.fromhex(mac.replace(":", ""))

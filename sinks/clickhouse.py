@@ -24,8 +24,10 @@ from sinks.store import (
 
 _T = TypeVar("_T")
 
-# It says at each insert that arrays and maps take the ordinary path; we know.
-logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
+# It says at each insert that arrays and maps take the ordinary path (we know), and at each failed
+# connection a stack trace (we raise, and the caller says so in a line).
+for _noisy in ("clickhouse_driver.columns.service", "clickhouse_driver.connection"):
+    logging.getLogger(_noisy).setLevel(logging.ERROR)
 
 #: The client waits this much longer than the server may work, so that it is the server that gives up
 #: first and says why; otherwise a statement could go on unseen after we believed it dead.

@@ -13,6 +13,7 @@ from fabric.inventory import InventoryError
 from fabric.lab.namespaces import LabError
 from fabric.model import UnknownElement
 from producers.plan import PlanRefused
+from producers.prober_settings import ProberRefused
 from producers.publish import DeliveryError
 from producers.sources.records import CaptureError
 from sinks.store import StoreError
@@ -29,6 +30,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     LabError,
     PermissionError,
     PlanRefused,
+    ProberRefused,
     ServerFailed,
     SettingsError,
     StoreError,

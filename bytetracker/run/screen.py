@@ -70,12 +70,13 @@ class Screen:
             self._console.print(escape(self._line(seen)), highlight=False)
 
     def _line(self, seen: Seen) -> str:
-        probes, digests = self._sent()
         verdicts = ", ".join(f"{count:,} {verdict}" for verdict, count in seen.verdicts.most_common())
-        return (
-            f"{time.monotonic() - self._started:5.0f} s  {probes:,} probes and {digests:,} mirrored copies "
-            f"sent, {seen.probes:,} probes joined ({verdicts or 'none yet'})"
-        )
+        sent = ""
+        if self._sent is not None:
+            probes, digests = self._sent()
+            sent = f"{probes:,} probes and {digests:,} mirrored copies sent, "
+        elapsed_s = time.monotonic() - self._started
+        return f"{elapsed_s:5.0f} s  {sent}{seen.probes:,} probes joined ({verdicts or 'none yet'})"
 
     def _picture(self, seen: Seen) -> Group:
         faults = Table(title="Faults", title_justify="left", expand=True)

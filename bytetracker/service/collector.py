@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import time
+from dataclasses import asdict
 
-import structlog
+import click
 
 from bytetracker.run.stopping import stop_on_signals
 from bytetracker.settings import Settings, SettingsError
@@ -18,8 +20,6 @@ from producers.publish import BatchPublisher
 from producers.sources.ring import RingOptions, RingSource
 from schemas import topics
 from schemas.registry import framing_for
-
-log = structlog.get_logger(__name__)
 
 
 def serve_collector(settings: Settings) -> None:
@@ -49,7 +49,8 @@ def serve_collector(settings: Settings) -> None:
     )
     collector.run(stop)
     counts = collector.counts
-    log.info("collector ended", frames=counts.frames, digests=counts.digests, rejected=dict(counts.rejected))
+    # The last line of the output, for whoever started this process.
+    click.echo(json.dumps(asdict(counts)))
 
 
 def _open_ring(options: CollectorSettings) -> RingSource:

@@ -88,7 +88,7 @@ class FaultLives:
         changed = finding.bad != fault.event["probes_bad"]
         if not sharper and not (changed and now_us - fault.published_us >= UPDATE_EVERY_US):
             return []
-        if sharper or finding.direction == fault.event["direction"]:
+        if finding.direction or not fault.event["direction"]:
             fault.event = _describe(finding)
         return [self._publish(fault, "updated", now_us)]
 

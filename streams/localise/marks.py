@@ -14,6 +14,8 @@ from collections import defaultdict, deque
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
+
 from fabric.model import Fabric
 from schemas.nodes import SERVER_BASE, UNKNOWN_NODE
 from streams.localise.align import WholeSlot
@@ -137,8 +139,9 @@ class Marks:
         return self._finding("network_loss", suspects, where, f"{name}~{far}", crossed, lost)
 
     def _fallen_link(self, node: int, legs: set[int], since_us: int) -> tuple[int, int] | None:
-        """The link out of a switch whose traffic fell most clearly since the first mark: by more than
-        FALL_MIN, and by the greatest number of standard deviations of a count."""
+        """The link up from a switch whose traffic fell most clearly since the first mark: by more than
+        FALL_MIN, and by the greatest number of standard deviations of a count. Only links up, because
+        on the way down the join knows the next hop."""
         slots = [s for s in self.window if s["slot_us"] >= since_us]
         carried: dict[int, float] = defaultdict(float)
         for slot in slots:
@@ -147,10 +150,14 @@ class Marks:
                     carried[t] += n
         usual: dict[int, float] = defaultdict(float)
         for (f, t, leg), n in self.usual.items():
-            if f == node and leg in legs:
+            if f == node and leg in legs and self._is_up(f, t):
                 usual[t] += n * len(slots)
         fall = {t: n - carried[t] for t, n in usual.items() if n - carried[t] > FALL_MIN * n}
         return (node, max(sorted(fall), key=lambda t: fall[t] / math.sqrt(usual[t]))) if fall else None
+
+    def _is_up(self, near: int, far: int) -> bool:
+        ranks = self.fabric.index.rank_of(np.array([near, far], np.int32))
+        return bool(ranks[1] > ranks[0])
 
     # -- altered content and silent sources -------------------------------------------------------
 

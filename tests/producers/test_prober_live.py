@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from fabric.address import pack_address
 from fabric.builtin import builtin_fabric
+from fabric.lab.enter import open_in_namespace
 from fabric.model import Fabric
 from producers.content import content_hash, normalise
 from producers.plan import PlanSettings
@@ -40,11 +41,12 @@ CLOSED, OPEN, DOWN = range(3)  # of SMALL.servers; none but the first two exists
 
 @dataclass(frozen=True)
 class Wire:
-    """A veth pair: `near` in this namespace, `far` in the namespace of the servers."""
+    """A veth pair: `near` in the namespace of the Prober, `far` in that of the servers."""
 
-    near: str
-    far: str
+    near_namespace: str
     namespace: str
+    near: str = "near"
+    far: str = "far"
 
     def there(self, command: str) -> list[str]:
         return ["ip", "netns", "exec", self.namespace, "sh", "-c", command]
@@ -56,25 +58,26 @@ def wire() -> Iterator[Wire]:
         if os.environ.get("CI") == "true":
             pytest.fail("raw sockets and namespaces need root, and CI must not skip")
         pytest.skip("raw sockets and namespaces need root")
-    tag = f"{os.getpid() % 10_000}p{time.monotonic_ns() % 1_000}"
-    made = Wire(f"btn{tag}", f"btf{tag}", f"bt-prober-{tag}")
+    tag = f"bt-{os.getpid()}-{time.monotonic_ns() % 100_000}"
+    made = Wire(f"{tag}-prober", f"{tag}-servers")
     try:
         for command in (
+            f"ip netns add {made.near_namespace}",
             f"ip netns add {made.namespace}",
-            f"ip link add {made.near} type veth peer name {made.far}",
-            f"ip link set {made.far} netns {made.namespace}",
-            f"ip address add 10.255.0.1/8 dev {made.near}",
-            f"ip -6 address add 2001:db8::1/64 dev {made.near} nodad",
-            f"ip link set {made.near} up",
+            f"ip -n {made.near_namespace} link add near type veth peer name far netns {made.namespace}",
+            f"ip -n {made.near_namespace} address add 10.255.0.1/8 dev near",
+            f"ip -n {made.near_namespace} -6 address add 2001:db8::1/64 dev near nodad",
+            f"ip -n {made.near_namespace} link set near up",
+            f"ip -n {made.namespace} link set lo up",
+            f"ip -n {made.namespace} link set far up",
+            f"ip -n {made.namespace} address add {address_of(CLOSED)}/8 dev far",
+            f"ip -n {made.namespace} address add {address_of(OPEN)}/8 dev far",
         ):
             subprocess.run(command.split(), check=True)
-        subprocess.run(made.there(f"ip link set lo up && ip link set {made.far} up"), check=True)
-        for address in (address_of(CLOSED), address_of(OPEN)):
-            subprocess.run(made.there(f"ip address add {address}/8 dev {made.far}"), check=True)
         yield made
     finally:
-        subprocess.run(["ip", "link", "del", made.near], check=False)
-        subprocess.run(["ip", "netns", "del", made.namespace], check=False)
+        for namespace in (made.near_namespace, made.namespace):
+            subprocess.run(["ip", "netns", "del", namespace], check=False)
 
 
 def address_of(server: int) -> str:
@@ -87,7 +90,9 @@ def settings_for(wire: Wire, **changes: object) -> ProberSettings:
     return replace(base, **changes)  # type: ignore[arg-type]
 
 
-def probe_for(seconds: float, settings: ProberSettings, which: Fabric) -> tuple[NDArray[np.void], ProbeLoop]:
+def probe_for(
+    wire: Wire, seconds: float, settings: ProberSettings, which: Fabric = SMALL
+) -> tuple[NDArray[np.void], ProbeLoop]:
     sink = MemorySink(4)
     publisher = BatchPublisher(topics.OUTCOMES, "prober-1", time.time_ns() // 1000, 4, sink)
     stop = Event()
@@ -95,7 +100,10 @@ def probe_for(seconds: float, settings: ProberSettings, which: Fabric) -> tuple[
     timer = Timer(seconds, stop.set)
     timer.start()
     try:
-        report = run_prober(settings, which, publisher, stop, started=loops.append)
+        report = open_in_namespace(
+            wire.near_namespace,
+            lambda: run_prober(settings, which, publisher, stop, started=loops.append),
+        )
     finally:
         timer.cancel()
     assert report.stopped_because == "stopped"
@@ -142,7 +150,7 @@ def open_port(wire: Wire) -> Iterator[None]:
 @pytest.mark.parametrize("transport", ["ip", "ethernet"])
 def test_closed_open_and_absent(wire: Wire, transport: str) -> None:
     changes = {"transport": transport, "next_hop": address_of(CLOSED)}
-    rows, loop = probe_for(2.0, settings_for(wire, **changes), SMALL)
+    rows, loop = probe_for(wire, 2.0, settings_for(wire, **changes))
     check_outcomes(rows, SMALL.probe_port)
     down = rows_to(rows, address_of(DOWN))
     if transport == "ethernet":  # past ARP, so the packets leave; the far kernel has no such address
@@ -162,7 +170,7 @@ def test_ipv6(wire: Wire) -> None:
     )
     prober = replace(SMALL.probers[0], address="2001:db8::1")
     which = replace(SMALL, servers=six, probers=(prober,), target_prefixes=("2001:db8::/64",))
-    rows, _ = probe_for(1.5, settings_for(wire), which)
+    rows, _ = probe_for(wire, 1.5, settings_for(wire), which)
     there = rows_to(rows, "2001:db8::a")
     assert len(there) > 20
     assert (
@@ -172,11 +180,11 @@ def test_ipv6(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("transport", ["ip", "ethernet"])
-def test_packets_on_the_wire_are_what_the_outcome_says(wire: Wire, transport: str) -> None:
+def test_packets_on_the_wire_are_what_the_outcome_says(wire: Wire, transport: str, tmp_path: Path) -> None:
     """A capture at the far end: content hash, DSCP and ID of each packet, through either socket."""
     changes = {"transport": transport, "next_hop": address_of(CLOSED)}
     # Captured by a process there: a packet socket belongs to the namespace that it is made in.
-    out = Path("/tmp") / f"{wire.namespace}-{transport}.npy"
+    out = tmp_path / "packets.npy"
     script = textwrap.dedent(f"""
         import time, numpy as np
         from producers.sources.ring import RingOptions, RingSource
@@ -196,14 +204,11 @@ def test_packets_on_the_wire_are_what_the_outcome_says(wire: Wire, transport: st
         assert capture.stdout is not None
         assert capture.stdin is not None
         assert capture.stdout.readline() == "ready\n"
-        rows, _ = probe_for(1.0, settings_for(wire, **changes), SMALL)
+        rows, _ = probe_for(wire, 1.0, settings_for(wire, **changes))
         capture.stdin.write("\n")
         capture.stdin.close()
         assert capture.wait(20) == 0
-    try:
-        packets = np.load(out)
-    finally:
-        out.unlink(missing_ok=True)
+    packets = np.load(out)
     total = packets[:, 2].astype(np.int64) << 8 | packets[:, 3]
     seen = parse_probes(packets, np.where(packets[:, 0] >> 4 == 4, total, 60))
     packets, total, seen = (column[seen["leg"] == 1] for column in (packets, total, seen))
@@ -219,9 +224,9 @@ def test_packets_on_the_wire_are_what_the_outcome_says(wire: Wire, transport: st
 def test_privileges_are_gone_while_probing(wire: Wire) -> None:
     script = textwrap.dedent(f"""
         import json, os, threading, time
-        from tests.producers.test_prober_live import SMALL, probe_for, settings_for, Wire
-        wire = Wire("{wire.near}", "{wire.far}", "{wire.namespace}")
-        rows, loop = probe_for(0.8, settings_for(wire, user="nobody"), SMALL)
+        from tests.producers.test_prober_live import probe_for, settings_for, Wire
+        wire = Wire("{wire.near_namespace}", "{wire.namespace}")
+        rows, loop = probe_for(wire, 0.8, settings_for(wire, user="nobody"))
         status = open("/proc/self/status").read()
         print(json.dumps(dict(
             answered=int((rows["rtt_ns"] >= 0).sum()),
@@ -244,14 +249,14 @@ def test_privileges_are_gone_while_probing(wire: Wire) -> None:
 
 def test_no_such_interface_is_an_error(wire: Wire) -> None:
     with pytest.raises(OSError):
-        probe_for(1.0, settings_for(wire, interface="bt-absent"), SMALL)
+        probe_for(wire, 1.0, settings_for(wire, interface="bt-absent"))
 
 
 def test_a_cut_wire_makes_timeouts_not_errors(wire: Wire) -> None:
     cut = Timer(0.8, lambda: subprocess.run(wire.there(f"ip link set {wire.far} down"), check=False))
     cut.start()
     try:
-        rows, loop = probe_for(2.0, settings_for(wire), SMALL)
+        rows, loop = probe_for(wire, 2.0, settings_for(wire))
     finally:
         cut.join()
     closed = rows_to(rows, address_of(CLOSED))
@@ -261,7 +266,7 @@ def test_a_cut_wire_makes_timeouts_not_errors(wire: Wire) -> None:
 
 def test_the_receive_filter_keeps_other_traffic_out(wire: Wire) -> None:
     options = RingOptions(frames=1_024, frame_bytes=256, packet_filter=reply_filter(SMALL.probe_port))
-    source = RingSource(wire.near, options)
+    source = open_in_namespace(wire.near_namespace, lambda: RingSource(wire.near, options))
     send = "import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'x', ('10.255.0.1', 9))"
     subprocess.run(["ip", "netns", "exec", wire.namespace, sys.executable, "-c", send], check=True)
     time.sleep(0.1)

@@ -1,0 +1,107 @@
+"""`bytetracker lab`: the pipeline on a fabric of network namespaces, with real kernels."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from bytetracker.run.demo import INTERRUPTED_JOIN_TIMEOUT_S, JOIN_TIMEOUT_S, LOOK_S, default_fault, tell_end
+from bytetracker.run.folder import run_folder
+from bytetracker.run.pipeline import Child, EmbeddedPipeline, PipelineOptions
+from bytetracker.run.report import RunReport
+from bytetracker.run.schedule import FaultSchedule
+from bytetracker.run.screen import Screen
+from bytetracker.run.stopping import stop_on_signals
+from fabric.faults import FaultSpec, parse_spec
+from fabric.inventory import load_fabric
+from fabric.lab.namespaces import LabError
+from fabric.lab.run import Lab
+
+FABRIC = "lab"
+#: Each target is probed so often: 150 probes/s for the lab's few servers, so that 10 % loss shows soon.
+PROBE_INTERVAL_US = 200_000
+PROBER_STOP_S = 5.0
+COLLECTOR_STOP_S = 5.0
+#: Copies that are still on their way when the Prober has ended.
+LAST_COPIES_S = 0.5
+
+
+def run_lab(seconds: float | None, fault_specs: Sequence[str], report_path: Path | None) -> RunReport:
+    """Run until `seconds` have passed or a signal comes. Raises LabError without root, and what
+    `bytetracker.commands.errors` lists."""
+    if os.geteuid() != 0:
+        raise LabError("the lab makes network namespaces and opens raw sockets: run it as root")
+    fabric = load_fabric(FABRIC)
+    specs = [parse_spec(text, fabric) for text in fault_specs or [default_fault(fabric)]]
+    stop = stop_on_signals()
+    folder = run_folder("lab")
+    report = RunReport()
+    with Lab(fabric) as lab, EmbeddedPipeline(PipelineOptions(folder, FABRIC)) as pipeline:
+        prober, collectors = _start_producers(lab, pipeline)
+        started = time.monotonic()
+        size = f"{len(fabric.switches)} switches, {len(fabric.servers)} servers"
+        with Screen(f"ByteTracker lab: {size}. Ctrl-C stops it.") as screen:
+
+            def injected(spec: FaultSpec) -> None:
+                report.injected.append((spec.text, time.time_ns()))
+                screen.note(f"injected {spec.text}")
+
+            schedule = FaultSchedule(specs, lab.faults, injected)
+            while not stop.is_set() and (seconds is None or time.monotonic() - started < seconds):
+                lab.check()
+                pipeline.check()
+                schedule.advance(time.monotonic() - started)
+                screen.update(pipeline.watcher.look(LOOK_S))
+            pipeline.stop_child("prober", PROBER_STOP_S)
+            report.probes_sent = _last_count(prober, "published")
+            time.sleep(LAST_COPIES_S)
+            for name in collectors:
+                pipeline.stop_child(name, COLLECTOR_STOP_S)
+            report.digests_sent = sum(_last_count(child, "digests") for child in collectors.values())
+            timeout_s = INTERRUPTED_JOIN_TIMEOUT_S if stop.is_set() else JOIN_TIMEOUT_S
+            pipeline.finish(report.probes_sent, timeout_s)
+            report.seen = pipeline.watcher.seen
+            screen.update(report.seen)
+        report.store = pipeline.store_rows()
+    tell_end(report, folder, report_path)
+    return report
+
+
+def _start_producers(lab: Lab, pipeline: EmbeddedPipeline) -> tuple[Child, dict[str, Child]]:
+    """The same processes as in production; their sockets are in the lab's namespaces."""
+    name = lab.fabric.probers[0].name
+    pipeline.write_config(
+        {
+            "prober": {
+                "prober": name,
+                "interface": lab.prober_device,
+                "namespace": lab.prober_namespace,
+                "plan": {"interval_us": PROBE_INTERVAL_US},
+                "ring_frames": 4_096,
+            },
+            "collector": {"interface": lab.collector_device, "ring_packets": 4_096},
+        }
+    )
+    config = ["--config", str(pipeline.config_path)]
+    collectors = {
+        collector.name: pipeline.add_child(
+            collector.name,
+            ["collector", *config],
+            {
+                "BYTETRACKER_COLLECTOR__NAME": collector.name,
+                "BYTETRACKER_COLLECTOR__NAMESPACE": lab.namespace(collector.name),
+            },
+        )
+        for collector in lab.fabric.collectors
+    }
+    return pipeline.add_child("prober", ["prober", *config]), collectors
+
+
+def _last_count(child: Child, key: str) -> int:
+    """A number from the JSON object that a process prints when it ends; 0 if it did not come so far."""
+    found = re.findall(r"^\{.*\}$", child.process.log_path.read_text(errors="replace"), re.MULTILINE)
+    return int(json.loads(found[-1]).get(key, 0)) if found else 0
