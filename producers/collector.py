@@ -71,6 +71,7 @@ class CollectorCounts:
     digests: int = 0
     altered: int = 0
     rejected: Counter[str] = field(default_factory=Counter)  # reason -> frames
+    lost: int = 0  # packets that the source had no room for; never part of frames
 
 
 class Collector:
@@ -155,6 +156,7 @@ class Collector:
         if final or now_us - self._counted_us >= self._options.counts_interval_us:
             self._sequences, exporters = drain(self._sequences)
             self._counted_us = now_us
+            self.counts.lost = self._source.lost()
         self._publisher.publish(
             stacked(self._waiting),
             max(self._frontier_us - self._options.watermark_margin_us, 0),

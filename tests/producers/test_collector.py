@@ -64,7 +64,7 @@ class QuietSource:
         return self.batches.pop(0) if self.batches else None
 
     def lost(self) -> int:
-        return 0
+        return 17
 
     def close(self) -> None:
         self.is_closed = True
@@ -163,9 +163,11 @@ def test_altered_packets_point_at_their_rows_across_batches() -> None:
 def test_stop_ends_it_cleanly_and_a_failing_source_does_not_end_its_stream() -> None:
     source, published, stop = QuietSource(), Published(), threading.Event()
     stop.set()
-    collector(source, published, clock_us=lambda: 0).run(stop)
+    runner = collector(source, published, clock_us=lambda: 0)
+    runner.run(stop)
     assert source.is_closed
     assert published.is_closed
+    assert runner.counts.lost == 17
 
     class Broken(QuietSource):
         def next_batch(self, rows_max: int = 1, timeout_s: float = 0.0) -> PacketBatch | None:
