@@ -2,9 +2,9 @@
 
     offer(message) ...  ->  step() -> Output
 
-Everything that `step` says is a function of the messages in their merged order; how often it is
-called changes only in which pieces the same rows come out. See docs/architecture.md for why a
-crash, a replay or another batching gives the same rows.
+Everything that `step` says is a function of the messages in their merged order: a slot of event time
+closes with the message that completes it, however many messages a step takes in. See
+docs/architecture.md for why a crash, a replay or another batching gives the same rows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from streams.evidence import LEGS, Slot, sightings
 from streams.hops import ProbeLookup, order_hops
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
-from streams.open_rows import OpenRows
+from streams.open_rows import OpenRows, gather
 from streams.places import Places
 from streams.probes import ProbeColumns, Probes
 from streams.records import HopColumns, PacketKey, Packets, Recorder, sampled
@@ -107,6 +107,7 @@ class PartitionJoin:
         self._packets: Packets = {}
         self._packet_ages: deque[tuple[int, PacketKey]] = deque()
         self._slots: dict[int, Slot] = {}
+        self._closed_slot = self._clock.due_slot
         self._in_flight: deque[_InFlight] = deque()
         self._since_checkpoint = CHECKPOINT_EVERY
         self._dead: list[dict[str, Any]] = []
@@ -141,11 +142,13 @@ class PartitionJoin:
 
     def step(self) -> Output:
         """Consume what can be consumed, close what can be closed."""
+        output = Output()
         for message in self._merge.drain():
             self._consume(message)
-        output = Output(dead_letters=self._dead)
-        self._dead = []
-        self._close(output)
+            if self._clock.due_slot > self._closed_slot:
+                self._closed_slot = self._clock.due_slot
+                self._close(output)
+        output.dead_letters, self._dead = self._dead, []
         self._emit(output)
         output.commit = self._release()
         return output
@@ -234,13 +237,16 @@ class PartitionJoin:
     # -- closing --------------------------------------------------------------------------------
 
     def _close(self, output: Output) -> None:
-        watermark_us = self._watermark.watermark_us
-        if watermark_us <= NO_WATERMARK_US or not self.open_rows:
+        """Close the probes of the slots that have just become complete.
+
+        Evidence goes out by slots, so closing a probe sooner would only touch open rows more often.
+        """
+        if not self.open_rows:
             return
         outcome_rows, found = self._outcomes.take()
-        closing = outcome_rows["sent_at_us"].astype(np.int64) + self._settings.closing_us <= watermark_us
-        self._outcomes.put_back(outcome_rows[~closing], found[~closing])
-        probes = self._network.columns(outcome_rows[closing])
+        closing = outcome_rows["sent_at_us"] // self._settings.slot_us <= self._closed_slot
+        self._outcomes.put_back(gather(outcome_rows, ~closing), found[~closing])
+        probes = self._network.columns(gather(outcome_rows, closing))
         probes = self._without_repeats(probes)
         digest_rows, digest_found = self._digests.take()
         joined = self._match(probes, digest_rows, digest_found)
@@ -257,7 +263,7 @@ class PartitionJoin:
             return probes
         for number in (probes.sent_at_us[repeat] // self._settings.slot_us).tolist():
             self._slot(number).duplicates += 1
-        return self._network.columns(probes.rows[~repeat])
+        return self._network.columns(gather(probes.rows, ~repeat))
 
     def _match(self, probes: Probes, rows: np.ndarray, found_us: I8) -> NDArray[np.int32]:
         """Row of the closing probe that each digest belongs to, -1: none (yet, or no more)."""
@@ -278,7 +284,7 @@ class PartitionJoin:
             return
         places, settings = self._network.places, self._settings
         used = np.flatnonzero(joined >= 0)
-        rows = digest_rows[used]
+        rows = gather(digest_rows, used)
         hops = order_hops(
             joined[used],
             rows["leg"].astype(np.int8),
@@ -314,7 +320,7 @@ class PartitionJoin:
         )
         if len(keep):
             columns = HopColumns(digest_rows["port"][hops.digest], observed, content_hash, altered.bad_copy)
-            output.results = self._network.recorder(
+            output.results += self._network.recorder(
                 probes, judgement, keep, hops, legs, columns, self._packets
             )
         output.digests_joined += len(used)
@@ -332,7 +338,7 @@ class PartitionJoin:
         for slot, count in zip(*np.unique(number[expired], return_counts=True), strict=True):
             self._slot(int(slot)).late_digests += int(count)
         stay = waiting[~expired]
-        self._digests.put_back(rows[stay], found_us[stay])
+        self._digests.put_back(gather(rows, stay), found_us[stay])
 
     # -- what goes out --------------------------------------------------------------------------
 
@@ -406,3 +412,4 @@ class PartitionJoin:
         self._watermark = Watermark.restore(state["watermark"])
         self._newest_row_us = state["newest_row_us"]
         self._clock.restore(state["done_slot"], self._watermark.watermark_us)
+        self._closed_slot = self._clock.due_slot

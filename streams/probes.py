@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fabric.index import FabricIndex
 from schemas.nodes import PROBER_BASE
+from streams.open_rows import gather
 
 I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
@@ -53,7 +54,7 @@ class ProbeColumns:
     def __call__(self, rows: np.ndarray) -> Probes:
         """OUTCOME rows of shape (p,) to columns; sorts them."""
         order = np.lexsort((rows["probe_id"].astype(np.int64), rows["sent_at_us"].astype(np.int64)))
-        rows = rows[order]
+        rows = gather(rows, order)
         probe_id = rows["probe_id"].astype(np.int64)
         number = probe_id >> PROBER_SHIFT
         known = (number >= 0) & (number < len(self._attached))

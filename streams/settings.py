@@ -33,5 +33,6 @@ class JoinSettings:
 
     @property
     def closing_us(self) -> int:
-        """A probe closes when the watermark passes its send time by this much."""
+        """Rows of a probe are late once the watermark has passed its send time by this much; it closes
+        with its slot, when that is true of every probe that the slot can hold."""
         return self.timeout_us + self.settle_us
