@@ -23,7 +23,9 @@ def decode(file: Path, as_json: bool) -> None:
     """
     from producers.decode_report import decode_file  # noqa: PLC0415
 
-    decode_file(file, emit_json=as_json, out=sys.stdout, err=sys.stderr)
+    summary = decode_file(file, emit_json=as_json, out=sys.stdout, err=sys.stderr)
+    if summary.damage:
+        raise click.exceptions.Exit(1)  # what is damaged has been said
 
 
 @click.command()

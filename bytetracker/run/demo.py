@@ -27,8 +27,6 @@ from schemas import topics
 #: The fault that a newcomer sees being found, so many seconds after the start.
 SHOWN_FAULT_AFTER_S = 15
 LOOK_S = 0.25
-JOIN_TIMEOUT_S = 15.0
-INTERRUPTED_JOIN_TIMEOUT_S = 2.0
 SEED = 1
 
 
@@ -51,11 +49,9 @@ def run_demo(
                 pipeline.check()
                 screen.update(pipeline.watcher.look(LOOK_S))
             simulation.finish()
-            timeout_s = INTERRUPTED_JOIN_TIMEOUT_S if stop.is_set() else JOIN_TIMEOUT_S
-            pipeline.finish(report.probes_sent, timeout_s)
+            report.store = pipeline.finish(report.probes_sent, hurry=stop.is_set())
             report.seen = pipeline.watcher.seen
             screen.update(report.seen)
-        report.store = pipeline.store_rows()
     tell_end(report, folder, report_path)
     return report
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bytetracker.run.demo import INTERRUPTED_JOIN_TIMEOUT_S, JOIN_TIMEOUT_S, LOOK_S, default_fault, tell_end
+from bytetracker.run.demo import LOOK_S, default_fault, tell_end
 from bytetracker.run.folder import run_folder
-from bytetracker.run.pipeline import Child, EmbeddedPipeline, PipelineOptions
+from bytetracker.run.pipeline import Child, EmbeddedPipeline, PipelineOptions, last_object
 from bytetracker.run.report import RunReport
 from bytetracker.run.schedule import FaultSchedule
 from bytetracker.run.screen import Screen
@@ -57,16 +55,16 @@ def run_lab(seconds: float | None, fault_specs: Sequence[str], report_path: Path
                 schedule.advance(time.monotonic() - started)
                 screen.update(pipeline.watcher.look(LOOK_S))
             pipeline.stop_child("prober", PROBER_STOP_S)
-            report.probes_sent = _last_count(prober, "published")
+            report.probes_sent = int(last_object(prober).get("published", 0))
             time.sleep(LAST_COPIES_S)
             for name in collectors:
                 pipeline.stop_child(name, COLLECTOR_STOP_S)
-            report.digests_sent = sum(_last_count(child, "digests") for child in collectors.values())
-            timeout_s = INTERRUPTED_JOIN_TIMEOUT_S if stop.is_set() else JOIN_TIMEOUT_S
-            pipeline.finish(report.probes_sent, timeout_s)
+            report.digests_sent = sum(
+                int(last_object(child).get("digests", 0)) for child in collectors.values()
+            )
+            report.store = pipeline.finish(report.probes_sent, hurry=stop.is_set())
             report.seen = pipeline.watcher.seen
             screen.update(report.seen)
-        report.store = pipeline.store_rows()
     tell_end(report, folder, report_path)
     return report
 
@@ -99,9 +97,3 @@ def _start_producers(lab: Lab, pipeline: EmbeddedPipeline) -> tuple[Child, dict[
         for collector in lab.fabric.collectors
     }
     return pipeline.add_child("prober", ["prober", *config]), collectors
-
-
-def _last_count(child: Child, key: str) -> int:
-    """A number from the JSON object that a process prints when it ends; 0 if it did not come so far."""
-    found = re.findall(r"^\{.*\}$", child.process.log_path.read_text(errors="replace"), re.MULTILINE)
-    return int(json.loads(found[-1]).get(key, 0)) if found else 0

@@ -10,6 +10,8 @@ Every child dies with this process, whatever happens to it (see bytetracker.embe
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 import time
 from collections import deque
@@ -26,15 +28,18 @@ from bytetracker.embedded.process import ServerFailed, ServerProcess
 from bytetracker.run.watch import Watcher
 from bytetracker.topics_admin import create_topics
 from schemas.kafka import KafkaSettings
-from sinks.opening import open_store
 from sinks.settings import ChdbSettings
 
 #: A child that ends by itself is started again, but not more often than this.
 RESTARTS_MAX = 5
 RESTART_WINDOW_S = 60.0
 #: Ctrl-C must leave nothing behind within 10 s; these add up to less.
-WORKER_STOP_S = 4.0
-SINK_STOP_S = 8.0
+HURRY_JOIN_S = 2.5
+WORKER_STOP_S = 3.0
+HURRY_SINK_STOP_S = 4.0
+#: Without hurry there is time to let everything arrive.
+JOIN_S = 15.0
+SINK_STOP_S = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -83,6 +88,12 @@ class Child:
             )
         log.warning("process ended, starting it again", process=self.process.name)
         self.start()
+
+
+def last_object(child: Child) -> dict[str, Any]:
+    """The JSON object that a process printed last; empty if it did not come so far."""
+    found = re.findall(r"^\{.*\}$", child.process.log_path.read_text(errors="replace"), re.MULTILINE)
+    return dict(json.loads(found[-1])) if found else {}
 
 
 class EmbeddedPipeline:
@@ -171,34 +182,28 @@ class EmbeddedPipeline:
         if child is not None:
             child.process.stop(timeout_s)
 
-    def finish(self, probes_sent: int, timeout_s: float) -> None:
-        """Wait until every probe is joined (at most `timeout_s`), then stop workers, then the sink, which
-        stores first what the topics hold."""
-        deadline = time.monotonic() + timeout_s
+    def finish(self, probes_sent: int, *, hurry: bool) -> dict[str, int]:
+        """Wait until every probe is joined, then stop the workers, then the sink, which first stores what
+        the topics hold. Returns the rows of every table.
+
+        `hurry`: somebody pressed Ctrl-C. Waits less, and stops workers and sink together: a fault event
+        of the last second may then be missing in the store.
+        """
+        deadline = time.monotonic() + (HURRY_JOIN_S if hurry else JOIN_S)
         while self.watcher.look(0.1).probes < probes_sent and time.monotonic() < deadline:
             self.check()
         workers = [self._children.pop(name) for name in list(self._children) if name.startswith("worker-")]
+        sink = self._children.pop("sink")
         for worker in workers:
             worker.process.ask_to_stop()
+        if hurry:
+            sink.process.ask_to_stop()
         for worker in workers:
             worker.process.wait_or_kill(WORKER_STOP_S)
         self.watcher.look(0.2)
-        self.stop_child("sink", SINK_STOP_S)
-
-    def store_rows(self) -> dict[str, int]:
-        """Rows of every table, once the sink has let go of the store."""
-        store = open_store(self._store)
-        try:
-            tables = store.query(
-                "SELECT name FROM system.tables WHERE database = currentDatabase() "
-                "AND engine LIKE '%MergeTree' ORDER BY name"
-            )
-            return {
-                name: int(store.query(f"SELECT count() FROM {name} FINAL").rows[0][0])
-                for (name,) in tables.rows
-            }
-        finally:
-            store.close()
+        sink.process.stop(HURRY_SINK_STOP_S if hurry else SINK_STOP_S)
+        tables: dict[str, int] = last_object(sink).get("tables", {})
+        return tables
 
     def _stop(self) -> None:
         for name in list(self._children):

@@ -22,9 +22,9 @@ class Screen:
     """A context manager; `update` with what has been seen, as often as you like."""
 
     def __init__(
-        self, title: str, sent: Callable[[], tuple[int, int]], console: Console | None = None
+        self, title: str, sent: Callable[[], tuple[int, int]] | None = None, console: Console | None = None
     ) -> None:
-        """`sent`: probes and digests sent so far."""
+        """`sent`: probes and digests sent so far; None where only other processes know that."""
         self._title = title
         self._sent = sent
         self._console = console or Console(stderr=True)

@@ -17,7 +17,7 @@ from producers.collector_settings import CollectorSettings
 from producers.kafka_sink import KafkaSink, KafkaSinkSettings
 from producers.mirror.inventory import ExporterMap, ProbeMap
 from producers.publish import BatchPublisher
-from producers.sources.ring import RingOptions, RingSource
+from producers.sources.ring import GRE_ONLY, RingOptions, RingSource
 from schemas import topics
 from schemas.registry import framing_for
 
@@ -57,7 +57,11 @@ def _open_ring(options: CollectorSettings) -> RingSource:
     def opened() -> RingSource:
         return RingSource(
             options.interface,
-            RingOptions(frames=options.ring_packets, fanout_group=options.fanout_group or None),
+            RingOptions(
+                frames=options.ring_packets,
+                packet_filter=GRE_ONLY,
+                fanout_group=options.fanout_group or None,
+            ),
         )
 
     return open_in_namespace(options.namespace, opened) if options.namespace else opened()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-import structlog
+import json
+from dataclasses import asdict
+
+import click
 
 from bytetracker.run.stopping import stop_on_signals
 from bytetracker.settings import Settings
@@ -11,8 +14,7 @@ from sinks.migrate import migrate
 from sinks.opening import open_store
 from sinks.settings import ChdbSettings
 from sinks.sink import run_sink
-
-log = structlog.get_logger(__name__)
+from sinks.store import Store
 
 
 def serve_sink(settings: Settings, *, drain: bool) -> None:
@@ -26,6 +28,17 @@ def serve_sink(settings: Settings, *, drain: bool) -> None:
         if isinstance(store_settings, ChdbSettings):
             migrate(store, settings.retention_settings())
         report = run_sink(sink_settings, fabric, store, stop, drain=drain)
+        document = {**asdict(report), "tables": rows_by_table(store)}
     finally:
         store.close()
-    log.info("sink ended", messages=report.messages, rows=report.rows, drained=report.drained)
+    # The last line of the output, for whoever started this process.
+    click.echo(json.dumps(document))
+
+
+def rows_by_table(store: Store) -> dict[str, int]:
+    """Rows of every table, repeated inserts counted once."""
+    tables = store.query(
+        "SELECT name FROM system.tables "
+        "WHERE database = currentDatabase() AND engine LIKE '%MergeTree' ORDER BY name"
+    )
+    return {name: int(store.query(f"SELECT count() FROM {name} FINAL").rows[0][0]) for (name,) in tables.rows}
