@@ -67,6 +67,7 @@ class Matcher:
         self._timeout_ns = timeout_ns
         self._mask = size - 1
         self._rows = np.zeros(size, OUTCOME.dtype)
+        self._rows.view(np.uint8).fill(0)  # touches each page now, not in the first round of probes
         self._probe_id = np.full(size, -1, np.int64)
         self._sent_ns = np.zeros(size, np.int64)
         self._rtt_ns = np.full(size, _NO_REPLY_NS, np.int64)

@@ -107,8 +107,8 @@ class ProbeLoop:
         self._read_fabric = read_fabric
         self._prober = prober_of(fabric, settings.prober)
         self._dscp = fabric.dscp
-        now_us = clock_us()
         self._plan = build_plan(fabric, self._prober, settings.plan)
+        now_us = clock_us()  # after the plan: for a large fabric it takes a tenth of a second
         self._plan_made_us = now_us
         self._scheduled_us = now_us  # everything due before this was sent or skipped
         self._drained_us = 0

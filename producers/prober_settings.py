@@ -23,7 +23,7 @@ class ProberSettings:
     #: network namespace that the interface is in; None: this process's own
     namespace: str | None = None
     #: "ip": the kernel routes each probe; "ethernet": probes go to one next hop, past routing and
-    #: queueing, at about two thirds of the CPU
+    #: queueing, which saves about a tenth of the CPU
     transport: Literal["ip", "ethernet"] = "ip"
     #: next hop of "ethernet": an IPv4 address on the interface, or a MAC address
     next_hop: str | None = None

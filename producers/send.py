@@ -29,6 +29,8 @@ CHUNK = 64
 """Packets per system call: some 0.1 ms, within which send times are interpolated."""
 
 _ERRORS_IN_A_ROW_MAX = 16
+_PATIENCE_NS = 2_000_000  # of one call, with an interface whose queue is full
+_PAUSE_S = 50e-6
 _SOL_PACKET, _PACKET_QDISC_BYPASS = 263, 20
 _SEND_BUFFER_BYTES = 4 << 20
 _ETHERNET_HEADER = 14
@@ -94,6 +96,7 @@ class _Messages:
         sent_ns = np.zeros(count, np.int64)
         at, failed_in_a_row = 0, 0
         before_ns = time.time_ns()
+        patience_ns = before_ns + _PATIENCE_NS
         while at < count and failed_in_a_row < _ERRORS_IN_A_ROW_MAX:
             size = min(CHUNK, count - at)
             header = ctypes.c_void_p(self._messages.ctypes.data + at * _MESSAGE.itemsize)
@@ -103,7 +106,10 @@ class _Messages:
                 taken[at : at + done] = True
                 sent_ns[at : at + done] = before_ns + (after_ns - before_ns) * np.arange(done) // done
                 at, failed_in_a_row = at + done, 0
-            elif (code := ctypes.get_errno()) != errno.EINTR:
+            elif (code := ctypes.get_errno()) == errno.ENOBUFS and after_ns < patience_ns:
+                time.sleep(_PAUSE_S)  # the interface's queue is full: let it drain
+                after_ns = time.time_ns()
+            elif code != errno.EINTR:
                 # An error belongs to the first packet of the call: leave it out and go on.
                 errors[errno.errorcode.get(code, str(code))] += 1
                 sent_ns[at] = after_ns
