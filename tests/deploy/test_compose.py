@@ -14,7 +14,9 @@ import click
 import pytest
 import yaml
 
+from bytetracker.settings import load_settings
 from fabric.inventory import load_fabric
+from sinks.settings import ClickHouseSettings
 from tests.servers.provisioned import java_command, kafka_libraries, missing_server
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -158,3 +160,19 @@ def test_kafka_accepts_its_settings(tmp_path: Path) -> None:
         check=False,
     )
     assert formatted.returncode == 0, formatted.stdout + formatted.stderr
+
+
+def test_every_service_finds_its_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a service would only find out when it starts in its container."""
+
+    monkeypatch.setenv("BYTETRACKER_STORE__PASSWORD", "secret")
+    settings = load_settings(ROOT / "deploy" / "bytetracker.yaml")
+    fabric = load_fabric(ROOT / "deploy" / "inventory.yaml")
+    store = settings.store_settings()
+    assert isinstance(store, ClickHouseSettings)
+    assert store.password == "secret"
+    assert "secret" not in repr(store)
+    assert settings.worker_settings().kafka.bootstrap_servers == "kafka:9092"
+    assert settings.sink_settings().bootstrap_servers == "kafka:9092"
+    assert settings.prober_settings().prober in fabric.prober_by_name
+    assert settings.collector_settings().name in {collector.name for collector in fabric.collectors}
