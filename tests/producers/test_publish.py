@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -22,6 +22,7 @@ from schemas import topics
 from schemas.batch import AlteredPacket, Batch, ExporterCount, decode_batch
 from schemas.partition import group_of, partition_of
 from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME
+from tests.servers.proxy import CuttableProxy, Mode
 
 PARTITIONS = 4
 EPOCH = 1_700_000_000_000_000
@@ -63,16 +64,24 @@ def kafka_harness(bootstrap: str, topic: str) -> Harness:
 
     def read() -> list[list[bytes]]:
         consumer = Consumer(
-            {"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False}
+            {
+                "bootstrap.servers": bootstrap,
+                "group.id": "unused",
+                "enable.auto.commit": False,
+                "enable.partition.eof": True,
+            }
         )
         found: list[list[bytes]] = [[] for _ in range(PARTITIONS)]
-        spans = [consumer.get_watermark_offsets(TopicPartition(topic, p), 20) for p in range(PARTITIONS)]
         consumer.assign([TopicPartition(topic, p, 0) for p in range(PARTITIONS)])
-        deadline_s = time.monotonic() + 20
-        while sum(map(len, found)) < sum(high for _, high in spans) and time.monotonic() < deadline_s:
+        open_, deadline_s = set(range(PARTITIONS)), time.monotonic() + 30
+        while open_ and time.monotonic() < deadline_s:
             for message in consumer.consume(1000, 0.2):
-                assert message.error() is None
-                found[message.partition()].append(message.value())
+                if message.error() is None:
+                    found[message.partition()].append(message.value())
+                else:
+                    assert message.error().code() == KafkaError._PARTITION_EOF
+                    open_.discard(message.partition())
+        assert not open_
         consumer.close()
         return found
 
@@ -230,6 +239,30 @@ def test_a_sinks_failure_reaches_the_caller() -> None:
     publisher = BatchPublisher(topics.OUTCOMES, "p", EPOCH, PARTITIONS, FailingSink(PARTITIONS))
     with pytest.raises(DeliveryError, match="broker gone"):
         publisher.publish(outcomes([1]), 0, 0)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize("mode", ["refuse", "black_hole"])
+def test_an_outage_of_the_broker_loses_and_doubles_nothing(proxied_broker: CuttableProxy, mode: Mode) -> None:
+    harness = kafka_harness(proxied_broker.address, f"publish-outage-{next(_names)}")
+    publisher = BatchPublisher(topics.OUTCOMES, "prober-1", EPOCH, PARTITIONS, harness.sink)
+    sent = []
+    for call in range(60):
+        if call == 20:
+            proxied_broker.cut(mode)
+        if call == 40:
+            proxied_broker.cut("pass")
+        rows = outcomes(list(range(call * 40, call * 40 + 40)), sent_at_us=EPOCH + call)
+        publisher.publish(rows, EPOCH + call + 1, now_us=call * 100_000)
+        sent.append(rows)
+        time.sleep(0.05)
+    publisher.close()
+    for number, batches in enumerate(decoded(harness.read())):
+        assert [batch.envelope.sequence for batch in batches] == list(range(len(batches)))
+        got = np.concatenate([batch.rows for batch in batches])
+        every = np.concatenate(sent)
+        mine = partition_of(group_of(every["probe_id"].astype(np.int64)), PARTITIONS) == number
+        assert got.tobytes() == every[mine].tobytes()
 
 
 def test_no_broker_is_back_pressure_then_a_loud_failure() -> None:
