@@ -66,7 +66,9 @@ def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, pl
     last_good = np.maximum.reduceat(np.where(good_here, position, -1), begins)
     after = bad[mine] & (position > last_good[of])
     first_bad = np.minimum.reduceat(np.where(after, position, len(mine)), begins)
-    altered = (first_bad < len(mine)) & ~_only_the_mirror(probes, mine, begins, after, of, hops, flags)
+    to_server = (way[begins] & 1) == 0
+    only_mirror = to_server & _only_the_mirror(probes, mine, begins, after, of, hops, flags)
+    altered = (first_bad < len(mine)) & ~only_mirror
 
     way_probe = hops.probe[mine[begins]]
     bad_mirrors = int(np.count_nonzero(bad[mine] & (~after | ~altered[of])))
@@ -105,8 +107,9 @@ def _differs(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2
 def _only_the_mirror(
     probes: Probes, mine: I8, begins: I8, after: Bools, of: I8, hops: Hops, flags: I2
 ) -> Bools:
-    """One bad copy with a wrong checksum at the very end of the way, and yet the receiver's kernel
-    took the packet: then the packet was good and the copy was not."""
+    """One bad copy with a wrong checksum at the very end of the way out, and yet the server's kernel
+    took the packet: then the packet was good and the copy was not. It says nothing of replies: the
+    Prober reads them raw, whatever their checksum."""
     bad_after = np.bincount(of, weights=after, minlength=len(begins))
     ends = np.append(begins[1:], len(mine)) - 1
     checksum_wrong = (flags[mine[ends]] & DigestFlag.BAD_CHECKSUM) != 0

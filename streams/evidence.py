@@ -58,13 +58,14 @@ def sightings(probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, plac
     )
     first_enc, first_probe, first_reply = (legs.first_switch(leg) for leg in Leg)
     last_enc, last_probe, last_reply = (legs.last_switch(leg) for leg in Leg)
-    answered = (probes.rtt_ns >= 0) | (last_reply >= 0)
+    answered = (probes.rtt_ns >= 0) | legs.seen(Leg.REPLY)
     link = places.index.link_index
 
     # From the Prober into the network, and from the decapsulating ToR on.
     uplink = link(probes.prober_node, probes.attached_node)
     add(passed, uplink, Leg.ENCAPSULATED, everyone, first_enc == attached)
-    add(passed, uplink, Leg.PROBE, everyone, (first_enc < 0) & (first_probe == attached) & (attached >= 0))
+    bare = ~legs.seen(Leg.ENCAPSULATED) & (first_probe == attached)
+    add(passed, uplink, Leg.PROBE, everyone, bare)
     add(passed, places.between_switches(via, first_probe), Leg.PROBE, everyone, last_enc == via)
 
     # Into the server and out of it.
@@ -79,7 +80,7 @@ def sightings(probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, plac
         link(probes.target_node, probes.tor_node),
         Leg.REPLY,
         everyone,
-        (last_reply >= 0) & (first_reply != tor),
+        legs.seen(Leg.REPLY) & (first_reply != tor),
     )
 
     # Back into the Prober.

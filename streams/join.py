@@ -107,6 +107,7 @@ class PartitionJoin:
         self._packets: Packets = {}
         self._packet_ages: deque[tuple[int, PacketKey]] = deque()
         self._slots: dict[int, Slot] = {}
+        self._early: Slot | None = None
         self._closed_slot = self._clock.due_slot
         self._in_flight: deque[_InFlight] = deque()
         self._since_checkpoint = CHECKPOINT_EVERY
@@ -176,8 +177,8 @@ class PartitionJoin:
             )
         else:
             release_us = self._take_in(message.side, batch, found_us)
-        self._move_watermark()
         self._in_flight.append(_InFlight(release_us, checkpoint))
+        self._move_watermark()
 
     def _take_in(self, side: int, batch: Batch, found_us: int) -> int:
         """Add a batch to the open rows; returns the time after which it is done with."""
@@ -218,12 +219,28 @@ class PartitionJoin:
             settings = self._settings
             rest = settings.closing_us + settings.skew_max_us + 2 * settings.slot_us
             self._watermark.watermark_us = max(self._watermark.watermark_us, self._newest_row_us + rest)
-        self._clock.advance(self._watermark.watermark_us, self._newest_row_us, self._watermark.silent())
+        if self._early is not None and self._watermark.watermark_us > NO_WATERMARK_US:
+            self._count_early(self._early)
+            self._early = None
+        self._clock.advance(self._watermark.watermark_us, self._watermark.silent())
+
+    def _count_early(self, early: Slot) -> None:
+        """What was counted before any watermark was known goes to the slot of the first one, and the
+        messages it came from are not done with before that slot."""
+        watermark_us = self._watermark.watermark_us
+        slot = self._slot_at(watermark_us)
+        slot.duplicates += early.duplicates
+        for switch, (received, lost) in early.mirrors.items():
+            slot.count_mirrors(switch, received, lost)
+        for message in self._in_flight:
+            message.release_us = max(message.release_us, watermark_us)
 
     def _slot_at(self, time_us: int) -> Slot:
-        """The slot of a time; before any watermark is known, that of log time."""
+        """The slot of a time; before any watermark is known, one that waits for it."""
         if time_us <= NO_WATERMARK_US:
-            time_us = self._watermark.log_time_ms * 1_000
+            if self._early is None:
+                self._early = Slot(0)
+            return self._early
         return self._slot(self._clock.slot_of(time_us))
 
     def _slot(self, number: int) -> Slot:

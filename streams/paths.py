@@ -21,13 +21,15 @@ Bools = NDArray[np.bool_]
 T = TypeVar("T", bound=np.generic)
 
 _LEG_SLOTS = 4  # three legs, rounded up
+#: Longest loop that is looked for, hops: down and up again over all tiers.
+_LOOP_HOPS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Legs:
     """`row`: shape (m,), switch row of each hop. `start`, `end`: shape (p, 4), hops of each probe and
-    leg. Per probe: `off_path` (not valley-free, no such cable, or through a drained switch),
-    `looped` (a switch twice on a leg) and `loop_row`, the last switch seen of a loop."""
+    leg. Per probe: `off_path` (not valley-free, no such cable, a loop, or through a drained switch),
+    `looped` (a switch twice on a leg), and `loop_row` and `loop_leg`, the last switch seen twice."""
 
     row: I4
     start: I8
@@ -35,6 +37,11 @@ class Legs:
     off_path: Bools
     looped: Bools
     loop_row: I4
+    loop_leg: I1
+
+    def seen(self, leg: Leg) -> Bools:
+        """Whether there is a hop on a leg, be it of an unknown switch: bool[p]."""
+        return self.end[:, leg] > self.start[:, leg]
 
     def last_switch(self, leg: Leg) -> I4:
         """Switch row of the last hop on a leg: i4[p], -1 if the leg has none."""
@@ -84,8 +91,8 @@ def trace(probes: Probes, hops: Hops, places: Places) -> tuple[Legs, Crossings]:
     suspicious[hops.probe[at[(link < 0) & (gap == 1)]]] = True
     suspicious[hops.probe[_valleys(slot, row, at, places)]] = True
     suspicious[hops.probe[places.index.drained[row] & (row >= 0)]] = True
-    looped, loop_row = _loops(hops, row, suspicious, count)
-    return Legs(row, start, end, suspicious, looped, loop_row), crossings
+    looped, loop_row, loop_leg = _loops(hops, slot, row, count)
+    return Legs(row, start, end, suspicious | looped, looped, loop_row, loop_leg), crossings
 
 
 def _valleys(slot: I8, row: I4, at: I8, places: Places) -> I8:
@@ -99,16 +106,17 @@ def _valleys(slot: I8, row: I4, at: I8, places: Places) -> I8:
     return climbs
 
 
-def _loops(hops: Hops, row: I4, suspicious: Bools, count: int) -> tuple[Bools, I4]:
-    """A loop has a valley or stays on one level, so only suspicious probes are looked at."""
+def _loops(hops: Hops, slot: I8, row: I4, count: int) -> tuple[Bools, I4, I1]:
+    """Switches that a leg passes twice. One that goes round has a repeat within a few hops; a path
+    that turns back at the top is valley-free and repeats its switches all the same."""
     looped = np.zeros(count, np.bool_)
     loop_row = np.full(count, -1, np.int32)
-    mine = np.flatnonzero(suspicious[hops.probe])
-    if not len(mine):
-        return looped, loop_row
-    key = np.stack([hops.probe[mine], hops.leg[mine], row[mine]])
-    _, where, times = np.unique(key, axis=1, return_inverse=True, return_counts=True)
-    again = mine[times[where.reshape(-1)] > 1]
+    loop_leg = np.full(count, -1, np.int8)
+    repeat = np.zeros(len(hops), np.bool_)
+    for lag in range(1, min(_LOOP_HOPS, len(hops) - 1) + 1):
+        repeat[lag:] |= (slot[lag:] == slot[:-lag]) & (hops.switch[lag:] == hops.switch[:-lag])
+    again = np.flatnonzero(repeat)
     looped[hops.probe[again]] = True
     loop_row[hops.probe[again]] = row[again]
-    return looped, loop_row
+    loop_leg[hops.probe[again]] = hops.leg[again]
+    return looped, loop_row, loop_leg

@@ -42,17 +42,12 @@ class SlotClock:
         """Rows before this time are done with."""
         return NO_WATERMARK_US if self.done_slot == NO_SLOT else (self.done_slot + 1) * self.slot_us
 
-    def advance(self, watermark_us: int, newest_row_us: int, silent: tuple[str, ...]) -> None:
+    def advance(self, watermark_us: int, silent: tuple[str, ...]) -> None:
         """Take note of the watermark after one message."""
         if watermark_us <= NO_WATERMARK_US:
             return
         complete = self._complete(watermark_us)
-        if self.due_slot == NO_SLOT:
-            # The first watermark: what came before it belongs to the run that ends here.
-            oldest = min(
-                complete, newest_row_us // self.slot_us if newest_row_us > NO_WATERMARK_US else complete
-            )
-            self.due_slot = oldest - EMPTY_RUN_MAX - 1
+        # At the first watermark the run begins before all time: whatever was read is in it.
         if complete > self.due_slot:
             self._runs.append((self.due_slot + 1, complete, silent))
             self.due_slot = complete

@@ -86,8 +86,9 @@ def judge(
     replied = probes.rtt_ns >= 0
     last_enc, last_probe, last_reply = (legs.last_switch(leg) for leg in Leg)
     reached_tor = (last_probe >= 0) & (last_probe == tor)
-    has_reply_hops = last_reply >= 0
-    reply_complete = has_reply_hops & (last_reply == attached)
+    # A copy counts as seen even if its switch is not in the inventory.
+    has_reply_hops = legs.seen(Leg.REPLY)
+    reply_complete = (last_reply >= 0) & (last_reply == attached)
 
     verdict = np.full(count, Verdict.OK, np.int8)
     place = np.full(count, NO_PLACE, np.int32)
@@ -105,15 +106,26 @@ def judge(
     decide(replied & path_bad, Verdict.UNEXPECTED_PATH)
     silent = ~replied
     decide(silent, Verdict.UNOBSERVED, _uplink(probes, places), int(Leg.PROBE))
-    encapsulated = silent & (last_enc >= 0)
+    leg[silent & (probes.via_node >= 0)] = Leg.ENCAPSULATED
+    encapsulated = silent & legs.seen(Leg.ENCAPSULATED)
+    at_via = encapsulated & (last_enc >= 0) & (last_enc == via)
     decide(encapsulated, Verdict.NETWORK_LOSS, places.after(last_enc, via), int(Leg.ENCAPSULATED))
-    decide(encapsulated & (last_enc == via), Verdict.NETWORK_LOSS, places.after(via, tor), int(Leg.PROBE))
-    decide(silent & (last_probe >= 0), Verdict.NETWORK_LOSS, places.after(last_probe, tor), int(Leg.PROBE))
+    decide(at_via, Verdict.NETWORK_LOSS, places.after(via, tor), int(Leg.PROBE))
+    decide(silent & legs.seen(Leg.PROBE), Verdict.NETWORK_LOSS, places.after(last_probe, tor), int(Leg.PROBE))
     decide(silent & reached_tor, Verdict.HOST_SILENT, _to_host(probes, places), int(Leg.PROBE))
     decide(silent & has_reply_hops, Verdict.NETWORK_LOSS, places.after(last_reply, attached), int(Leg.REPLY))
     decide(silent & reply_complete, Verdict.NETWORK_LOSS, _to_prober(probes, places), int(Leg.REPLY))
     too_late = legs.at_last(Leg.REPLY, observed_at_us, -1) > probes.sent_at_us + settings.timeout_us
     decide(silent & reply_complete & too_late, Verdict.LATE_REPLY, np.full(count, NO_PLACE, np.int32))
+
+    # A switch drops what comes in with a TTL of 1: it went round somewhere until then.
+    for on, last, arrived in (
+        (Leg.ENCAPSULATED, last_enc, at_via | legs.seen(Leg.PROBE) | has_reply_hops),
+        (Leg.PROBE, last_probe, reached_tor | has_reply_hops),
+        (Leg.REPLY, last_reply, reply_complete),
+    ):
+        ran_out = silent & ~arrived & (legs.at_last(on, hops.ttl, 255) <= 1)
+        decide(ran_out, Verdict.LOOP, places.beyond(last), int(on))
 
     is_altered = altered.found
     decide(replied & is_altered, Verdict.ALTERED)
@@ -123,7 +135,9 @@ def judge(
     place[content] = altered.place[content]
     leg[content] = altered.leg[content]
 
-    decide(legs.looped & ~replied, Verdict.LOOP, places.beyond(legs.loop_row), int(Leg.PROBE))
+    looped = legs.looped & silent
+    decide(looped, Verdict.LOOP, places.beyond(legs.loop_row))
+    leg[looped] = legs.loop_leg[looped]
     decide(replied & (probes.reply_kind != ReplyKind.RST), Verdict.UNEXPECTED_REPLY)
     if not settings.mirrors:
         _judge_by_group(probes, verdict, place, leg)

@@ -16,7 +16,8 @@ SILENT_AFTER_MS = 10_000
 #: what has to be kept open for it.
 LAG_MAX_US = 30_000_000
 #: A promise or a row so far ahead of log time is refused: one wild clock must not close everything.
-AHEAD_MAX_US = 60_000_000
+#: Less than LAG_MAX_US, or one source ahead would turn all others into laggards.
+AHEAD_MAX_US = 20_000_000
 #: Silent or ended sources are forgotten after so much log time.
 FORGET_AFTER_MS = 600_000
 
