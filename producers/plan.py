@@ -1,25 +1,10 @@
-"""Which probe is due when: a pure function of inventory, settings and time.
-
-A plan is a table of groups. Each group is due once per interval (a *round*), at its own phase; phases are
-evenly spaced, so packets leave at a steady pace. Groups are numbered in the order of their phases, and a
-group's number in a round is `round * groups + index`, modulo 2**29. Rounds are counted from 1970: a
-restarted Prober goes on where time is, never where it was, and does not reuse recent IDs.
-
-The members of a group leave together, over distinct flows (source ports). A target has a window of
-`flows_per_target` ports, through which successive rounds walk; the window moves by one port each
-`rotation_us`. So a five-tuple, hence its path, is met again every few rounds.
-
-Kinds. North-South: every address of every server, also of servers known to be silent: their switch port is
-covered by the mirrors, and their silence is no fault. East-West: one group per ordered pair of pods, by a
-decapsulating ToR of the first to a server of the second; both turn every `east_west_dwell_rounds`; silent
-servers and drained ToRs are left out. Inter-Prober: every other Prober.
-"""
+"""From an inventory to the plan of one Prober, and what that plan covers. See producers.schedule."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass
 from ipaddress import ip_network
 from itertools import permutations
 
@@ -28,177 +13,23 @@ from numpy.typing import NDArray
 
 from fabric.address import pack_address, pack_addresses, unpack_address
 from fabric.model import Fabric, Prober
-from producers.wire import PROBE_DTYPE, is_ipv4, packet_lengths
+from producers.plan_settings import PlanRefused, PlanSettings
+from producers.schedule import GROUP_BITS, PLANNED_DTYPE, EastWest, Plan
+from producers.wire import is_ipv4, packet_lengths
 from schemas.nodes import UNKNOWN_NODE
-from schemas.partition import MEMBER_BITS, mix64
+from schemas.partition import mix64
 from schemas.rows import Kind
 
-GROUP_BITS = 29
-MEMBERS_MAX = 1 << MEMBER_BITS
-
-PLANNED_DTYPE = np.dtype(
-    [
-        *[(name, PROBE_DTYPE[name]) for name in PROBE_DTYPE.names or ()],
-        ("kind", np.int8),
-        ("group_size", np.int8),
-        ("target_node", np.int32),
-        ("via_node", np.int32),  # -1: not encapsulated
-    ]
-)
-"""One probe to send: PROBE_DTYPE, so `wire.build` reads it, and what outcomes and simulators need."""
-
-
-class PlanRefused(ValueError):
-    """The plan would do what it must not; the message says what to change."""
-
-
-@dataclass(frozen=True, slots=True)
-class PlanSettings:
-    """What to probe and how often."""
-
-    #: us from one group to a target to the next
-    interval_us: int = 1_000_000
-    #: parallel probes to a target, over distinct flows
-    group_size: int = 3
-    #: source ports that a target is probed with
-    flows_per_target: int = 8
-    #: us after which a target's window of source ports moves by one
-    rotation_us: int = 60_000_000
-    #: lowest source port; below the ephemeral ports of Linux (32768 and up)
-    source_port_first: int = 20_000
-    #: rounds that an East-West pair keeps its ToR and server: long enough to meet each flow again
-    east_west_dwell_rounds: int = 10
-    #: number of source ports
-    source_port_count: int = 8_192
-    #: probes/s, a hard ceiling
-    rate_max_pps: int = 150_000
-    #: kinds of probes to send
-    kinds: frozenset[Kind] = frozenset(Kind)
-    #: prefixes that targets must be in; empty: those of the inventory
-    target_prefixes: tuple[str, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.group_size <= MEMBERS_MAX:
-            raise PlanRefused(f"group_size must be 1..{MEMBERS_MAX}, not {self.group_size}")
-        if not self.group_size <= self.flows_per_target <= self.source_port_count:
-            raise PlanRefused(
-                f"flows_per_target must be at least group_size ({self.group_size}) and at most "
-                f"source_port_count ({self.source_port_count}), not {self.flows_per_target}"
-            )
-        if not 1024 <= self.source_port_first <= 65_536 - self.source_port_count:
-            raise PlanRefused("source ports must lie in 1024..65535; change source_port_first or _count")
-        if self.east_west_dwell_rounds < 1:
-            raise PlanRefused("east_west_dwell_rounds must be at least 1")
-        if self.interval_us < 1_000 or self.rotation_us < self.interval_us:
-            raise PlanRefused("interval_us must be at least 1000, and rotation_us at least interval_us")
-
-
-@dataclass(frozen=True, slots=True)
-class EastWest:
-    """The rotating part of the East-West groups. Rows of `via` and `target` tables, per ordered pod pair."""
-
-    stagger: NDArray[np.int64]  # rounds by which a pair turns earlier than the first, i64[p]
-    via_start: NDArray[np.int64]
-    via_count: NDArray[np.int64]
-    target_start: NDArray[np.int64]
-    target_count: NDArray[np.int64]
-    via: NDArray[np.void]  # V16[ToRs]
-    via_node: NDArray[np.int32]
-    target: NDArray[np.void]  # V16[server addresses]
-    target_node: NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """All groups of one Prober. `template`: PLANNED_DTYPE[groups], in the order of phases."""
-
-    prober: Prober
-    settings: PlanSettings
-    template: NDArray[np.void]
-    phase_us: NDArray[np.int64]
-    flow_offset: NDArray[np.int64]  # where in the port range a group's window starts
-    pair_of: NDArray[np.int32]  # row of `east_west` of each group, -1: none
-    east_west: EastWest
-    uncovered: Mapping[str, int] = field(default_factory=dict)  # reason -> addresses or pod pairs
-
-    @property
-    def groups(self) -> int:
-        return len(self.template)
-
-    @property
-    def rate_pps(self) -> float:
-        """Probes per second."""
-        return self.groups * self.settings.group_size * 1e6 / self.settings.interval_us
-
-    def due(self, from_us: int, until_us: int) -> NDArray[np.void]:
-        """Probes due at from_us <= t < until_us (us since 1970), in the order of sending.
-
-        Returns PLANNED_DTYPE[n]; members of a group stand together and share `sent_at_us`. Splitting a
-        stretch of time into calls in any way gives the same probes.
-        """
-        parts = [self._due_of(*piece) for piece in self._pieces(from_us, until_us)]
-        if len(parts) == 1:
-            return parts[0]
-        return np.concatenate(parts) if parts else np.empty(0, PLANNED_DTYPE)
-
-    def count(self, from_us: int, until_us: int) -> int:
-        """How many probes `due` would give, at no cost however long the stretch is."""
-        groups = self._groups_before(until_us) - self._groups_before(from_us) if until_us > from_us else 0
-        return groups * self.settings.group_size
-
-    def _groups_before(self, time_us: int) -> int:
-        round_, into_us = divmod(time_us, self.settings.interval_us)
-        return round_ * self.groups + int(np.searchsorted(self.phase_us, into_us))
-
-    def _pieces(self, from_us: int, until_us: int) -> Iterator[tuple[int, int, int]]:
-        """(round, first group, group after the last) of each round that the stretch touches."""
-        interval_us = self.settings.interval_us
-        for round_ in range(from_us // interval_us, -(-until_us // interval_us)):
-            start_us = round_ * interval_us
-            first, stop = np.searchsorted(self.phase_us, (from_us - start_us, until_us - start_us)).tolist()
-            if first < stop:
-                yield round_, first, stop
-
-    def _due_of(self, round_: int, first: int, stop: int) -> NDArray[np.void]:
-        size = self.settings.group_size
-        probes = np.repeat(self.template[first:stop], size)
-        index = np.arange(first, stop, dtype=np.int64)
-        sent_at_us = round_ * self.settings.interval_us + self.phase_us[first:stop]
-        number = (round_ * self.groups + index) & ((1 << GROUP_BITS) - 1)
-        base = self.prober.number << 32
-        member = np.arange(size, dtype=np.int64)
-        probes["probe_id"] = (base | (number << MEMBER_BITS)[:, None] | member).reshape(-1)
-        probes["sent_at_us"] = np.repeat(sent_at_us, size)
-        probes["source_port"] = self._ports(round_, index, sent_at_us, member).reshape(-1)
-        if len(self.east_west.stagger):
-            self._rotate_pairs(probes, round_, first, stop)
-        return probes
-
-    def _ports(
-        self, round_: int, index: NDArray[np.int64], sent_at_us: NDArray[np.int64], member: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
-        settings = self.settings
-        step = sent_at_us // settings.rotation_us
-        flow = (round_ * settings.group_size + member) % settings.flows_per_target
-        window = (self.flow_offset[index] + step)[:, None]
-        return settings.source_port_first + (window + flow) % settings.source_port_count
-
-    def _rotate_pairs(self, probes: NDArray[np.void], round_: int, first: int, stop: int) -> None:
-        pair = np.repeat(self.pair_of[first:stop], self.settings.group_size)
-        rows = np.flatnonzero(pair >= 0)
-        if not len(rows):
-            return
-        table = self.east_west
-        pair = pair[rows]
-        vias, targets = table.via_count[pair], table.target_count[pair]
-        # Both turn by one; the extra step after a common period makes every ToR meet every server.
-        turn = (round_ + table.stagger[pair]) // self.settings.east_west_dwell_rounds
-        via = table.via_start[pair] + turn % vias
-        target = table.target_start[pair] + (turn + turn // np.lcm(vias, targets)) % targets
-        probes["via"][rows] = table.via[via]
-        probes["via_node"][rows] = table.via_node[via]
-        probes["target"][rows] = table.target[target]
-        probes["target_node"][rows] = table.target_node[target]
+__all__ = [
+    "GROUP_BITS",
+    "PLANNED_DTYPE",
+    "Plan",
+    "PlanRefused",
+    "PlanSettings",
+    "PlanSummary",
+    "build_plan",
+    "summarise",
+]
 
 
 @dataclass(frozen=True, slots=True)

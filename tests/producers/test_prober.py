@@ -17,7 +17,9 @@ from fabric.builtin import builtin_fabric
 from fabric.model import Fabric
 from producers.packets import PacketBatch
 from producers.plan import PlanRefused, PlanSettings
-from producers.prober import ProbeLoop, controller_gone, drop_privileges, run_prober
+from producers.probe_loop import ProbeLoop
+from producers.prober import run_prober
+from producers.prober_safety import controller_gone, drop_privileges
 from producers.prober_settings import ProberRefused, ProberSettings
 from producers.publish import BatchPublisher, MemorySink
 from producers.replies import parse_probes
