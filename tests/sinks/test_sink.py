@@ -10,12 +10,12 @@ from uuid import uuid4
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from bytetracker.embedded.broker import EmbeddedBroker
 from fabric.model import Fabric
 from schemas import topics
 from sinks.migrate import migrate
 from sinks.settings import ChdbSettings, SinkSettings, StoreSettings
 from sinks.store import Store, StoreError
-from tests.servers.fixtures import EmbeddedBroker
 from tests.sinks.examples import as_message, example, example_paths
 from tests.sinks.rig import Unreliable, check_stored, create_topics, running_sink, send, sink_settings, until
 
@@ -198,3 +198,27 @@ def test_memory_is_bounded_by_rows(bootstrap: str, chdb: Store, lab: Fabric) -> 
         assert sink.finish().drained
     assert largest <= 200 + 42
     check_stored(chdb, range(100), range(1))
+
+
+def test_two_sinks_share_the_partitions_and_one_may_leave(
+    bootstrap: str, chdb: Store, lab: Fabric, opened: Callable[[StoreSettings], Store], chdb_path: Path
+) -> None:
+    (database,) = chdb.query("SELECT currentDatabase()").rows[0]
+    other = opened(ChdbSettings(str(chdb_path), database))
+    settings = sink_settings(bootstrap)
+    with running_sink(settings, lab, chdb) as stays:
+        until(lambda: chdb.query("SELECT count() FROM links").rows[0][0] > 0)
+        send(bootstrap, range(30), range(30))
+        with running_sink(settings, lab, other, drain=False) as leaves:
+            # It joins, gets partitions of the other's, and leaves again in the middle of things.
+            sent = 30
+            while not leaves.metrics.messages.labels(topics.RESULTS)._value.get():
+                send(bootstrap, range(sent, sent + 5), range(sent, sent + 5))
+                sent += 5
+                assert sent < 2000
+                sleep(0.1)
+            leaves.finish()
+        send(bootstrap, range(sent, sent + 10), range(sent, sent + 10))
+        report = stays.finish()
+    assert report.drained
+    check_stored(chdb, range(sent + 10), range(sent + 10))
