@@ -1,0 +1,1 @@
+"""The whole pipeline: real brokers, real worker processes, the commands as a user types them."""
