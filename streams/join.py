@@ -198,7 +198,10 @@ class PartitionJoin:
                 self._slot_at(found_us).late_outcomes += int(np.count_nonzero(late))
                 rows = rows[~late]
             self._outcomes.add(rows, found_us)
-            return max(found_us, newest)
+            # A copy that joined one of these may be read again without its message being done with;
+            # then it must find its probe again, or it would count as late.
+            settings = self._settings
+            return max(found_us, newest + settings.closing_us + 2 * settings.skew_max_us)
         self._digests.add(rows, found_us)
         self._keep_packets(batch)
         return max(found_us, newest + self._settings.skew_max_us)

@@ -148,23 +148,23 @@ class _Source:
         )
 
 
-def record(scenario: Scenario, seed: int) -> list[Log]:
-    """One Log per partition. A function of its arguments."""
-    rng = np.random.default_rng(seed)
+def record(scenario: Scenario, seed: int, cut_seed: int = 0) -> list[Log]:
+    """One Log per partition. A function of its arguments; `cut_seed` changes only how the rows are
+    cut into messages, and in which order sources speak."""
     logs = [Log() for _ in range(scenario.partitions)]
-    sources = _sources(scenario, seed, rng, logs)
+    sources = _sources(scenario, seed, np.random.default_rng(seed), logs)
+    rng = np.random.default_rng([seed, cut_seed])
     end_us = START_US + int((scenario.seconds + scenario.trailing_s) * 1e6)
     now_us = START_US
     restarted = False
     while now_us < end_us:
         since_us, now_us = now_us, now_us + int(rng.integers(60_000, 400_000))
-        if scenario.restart_after_s is not None and not restarted:
-            if now_us > START_US + scenario.restart_after_s * 1e6:
-                old = sources[0].publisher
-                sources[0].publisher = BatchPublisher(
-                    old.topic, old.source, old.epoch + 1_000_000, scenario.partitions, sources[0].sink
-                )
-                restarted = True
+        if not restarted and now_us > START_US + (scenario.restart_after_s or 1e6) * 1e6:
+            old = sources[0].publisher
+            sources[0].publisher = BatchPublisher(
+                old.topic, old.source, old.epoch + 1_000_000, scenario.partitions, sources[0].sink
+            )
+            restarted = True
         for each in rng.permutation(len(sources)).tolist():
             sources[each].speak(since_us, now_us, rng)
     if scenario.ends:

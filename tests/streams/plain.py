@@ -11,6 +11,7 @@ import ipaddress
 import json
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,19 @@ AVSC = Path(schemas.__file__).parent / "avsc"
 BEFORE_TIME = -(2**62)
 END = 2**62
 SILENT_MS, LAG_US, AHEAD_US, EMPTY_RUN_MAX = 10_000, 30_000_000, 20_000_000, 60
-VERDICTS = ["ok", "network_loss", "host_silent", "corrupted", "altered", "loop", "unexpected_path", "unexpected_reply", "late_reply", "duplicate_reply", "unobserved"]
+VERDICTS = (
+    "ok",
+    "network_loss",
+    "host_silent",
+    "corrupted",
+    "altered",
+    "loop",
+    "unexpected_path",
+    "unexpected_reply",
+    "late_reply",
+    "duplicate_reply",
+    "unobserved",
+)
 SCHEMA = [
     fastavro.parse_schema(json.loads((AVSC / topic / "1.avsc").read_text()))
     for topic in ("probe-outcomes", "mirror-digests")
@@ -368,7 +381,7 @@ class PlainJoin:
             "via": net.owner.get(address(probe["via"])),
         }
 
-    def judge(
+    def judge(  # noqa: PLR0911, PLR0912 - one rule after the other, as the design has them
         self, probe: dict[str, Any], legs: Any, ends: Any, doubled_replies: int, probes: Any
     ) -> Verdict:
         net, settings = self.net, self.settings
@@ -430,7 +443,7 @@ class PlainJoin:
     def is_odd(self, hops: list[dict[str, Any]]) -> bool:
         net = self.net
         descended = False
-        for a, b in zip(hops, hops[1:], strict=False):
+        for a, b in pairwise(hops):
             ranks = net.rank(a["switch"]), net.rank(b["switch"])
             if a["ttl"] - b["ttl"] == 1 and not net.cable(a["switch"], b["switch"]):
                 return True
@@ -457,13 +470,14 @@ class PlainJoin:
         """((place, leg) or None, identities of the copies that differ)."""
         bad_copies: set[int] = set()
         found = None
-        for way, reference, sender in (
+        for way, as_sent, sender in (
             (legs[2], None, ends["target"]),
             (legs[0] + legs[1], probe["content_hash"], ends["prober"]),
         ):
             whole = [c for c in way if not c["flags"] & 1]
             good = [c for c in whole if not c["flags"] & 6]
-            if reference is None and good:
+            reference = as_sent
+            if as_sent is None and good:
                 reference = good[0]["content_hash"]
             bad = [c for c in whole if c["flags"] & 6 or c["content_hash"] != reference]
             bad_copies |= {id(c) for c in bad}
@@ -488,7 +502,9 @@ class PlainJoin:
             found = place, first["leg"]
         return found, bad_copies
 
-    def count(self, slot: PlainSlot, probe: dict[str, Any], legs: Any, ends: Any, verdict: Verdict) -> None:
+    def count(  # noqa: PLR0912
+        self, slot: PlainSlot, probe: dict[str, Any], legs: Any, ends: Any, verdict: Verdict
+    ) -> None:
         net = self.net
         encapsulated, out, back = legs
         replied = probe["rtt_ns"] >= 0
@@ -500,7 +516,7 @@ class PlainJoin:
                 setattr(cell, what, getattr(cell, what) + 1)
 
         for leg, hops in enumerate(legs):
-            for a, b in zip(hops, hops[1:], strict=False):
+            for a, b in pairwise(hops):
                 near, far = a["switch"], b["switch"]
                 note("passed", near, far, leg)
                 if not net.cable(near, far) and a["ttl"] - b["ttl"] == 2:

@@ -87,9 +87,8 @@ def compare(scenario: Scenario, seed: int, settings: JoinSettings = ALL) -> None
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-@pytest.mark.parametrize("seed", [1, 2])
-def test_agrees_with_the_plain_join(name, seed):
-    compare(SCENARIOS[name], seed)
+def test_agrees_with_the_plain_join(name):
+    compare(SCENARIOS[name], seed=1)
 
 
 def test_agrees_without_mirrors():
