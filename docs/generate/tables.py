@@ -1,7 +1,7 @@
-"""Blocks of docs/schema.md about the store: the migrations are applied to an empty store, which is then asked.
+"""Blocks of docs/schema.md about the store: an empty one is migrated and asked what it has.
 
-Views have no comments on columns in the store. A column of a view that is called like one of a table means the
-same; what the others mean is in view_columns.yaml.
+Columns of views have no comments there. Those that are called like a column of a table mean the same; what
+the others mean is in view_columns.yaml.
 """
 
 from __future__ import annotations

@@ -41,20 +41,20 @@ def _overview() -> str:
 def _message(topic: Topic) -> str:
     schema = catalog.latest(topic.name)
     sections = [
-        f"{topic.doc} Schema: [version {schema.version}](../schemas/avsc/{topic.name}/{schema.version}.avsc), "
-        f"record `{schema.definition['name']}`."
+        f"{topic.doc} Schema: [version {schema.version}]"
+        f"(../schemas/avsc/{topic.name}/{schema.version}.avsc), record `{schema.definition['name']}`."
     ]
     for title, name, fields in _records(schema.definition):
         head = f"An element of `{title}`, `{name}`:" if title else ""
         if title == "rows" and schema.row_dtype is not None:
             head = f"An element of `{title}`, `{name}`, {schema.row_dtype.itemsize} bytes:"
-        rows = [[code(f["name"]), _type_name(f["type"], schema), f.get("doc", "")] for f in fields]
+        rows = [[code(f["name"]), _type_name(f["type"]), f.get("doc", "")] for f in fields]
         sections += [head, table(["Field", "Type", "Meaning"], rows)]
     return "\n\n".join(section for section in sections if section)
 
 
 def _records(record: dict[str, Any], title: str = "") -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
-    """What holds a record (empty: the message), its name and its fields; then the same of those in its arrays."""
+    """What holds a record (empty: the message), its name and fields; then those in its arrays."""
     yield title, record["name"], record["fields"]
     for field in record["fields"]:
         kind = field["type"]
@@ -63,22 +63,20 @@ def _records(record: dict[str, Any], title: str = "") -> Iterator[tuple[str, str
             yield from _records(kind["items"], below)
 
 
-def _type_name(kind: Any, schema: catalog.Schema) -> str:
+def _type_name(kind: Any) -> str:
     """A type as a reader of the topic meets it."""
     match kind:
         case list():
-            return " or ".join(_type_name(each, schema) for each in kind)
+            return " or ".join(_type_name(each) for each in kind)
         case {"type": "array", "items": items}:
-            return f"array of {_type_name(items, schema)}"
+            return f"array of {_type_name(items)}"
         case {"type": "map", "values": values}:
-            return f"map of {_type_name(values, schema)}"
+            return f"map of {_type_name(values)}"
         case {"type": "enum", "symbols": symbols}:
             return "enum: " + ", ".join(code(symbol) for symbol in symbols)
-        case {"type": "fixed", "name": name}:
+        case {"name": name} | str(name):
             return _fixed(name)
-        case {"name": name}:
-            return str(name)
-    return _fixed(kind)
+    raise ValueError(f"no words for the type {kind!r}")
 
 
 def _fixed(name: str) -> str:
