@@ -33,10 +33,10 @@ from sinks.settings import ChdbSettings
 #: A child that ends by itself is started again, but not more often than this.
 RESTARTS_MAX = 5
 RESTART_WINDOW_S = 60.0
-#: Ctrl-C must leave nothing behind within 10 s; these add up to less.
+#: Ctrl-C must leave nothing behind within 10 s; before and after these a second or so goes by.
 HURRY_JOIN_S = 2.5
+HURRY_S = 7.5
 WORKER_STOP_S = 3.0
-HURRY_SINK_STOP_S = 4.0
 #: Without hurry there is time to let everything arrive.
 JOIN_S = 15.0
 SINK_STOP_S = 30.0
@@ -189,8 +189,9 @@ class EmbeddedPipeline:
         `hurry`: somebody pressed Ctrl-C. Waits less, and stops workers and sink together: a fault event
         of the last second may then be missing in the store.
         """
-        deadline = time.monotonic() + (HURRY_JOIN_S if hurry else JOIN_S)
-        while self.watcher.look(0.1).probes < probes_sent and time.monotonic() < deadline:
+        asked_s = time.monotonic()
+        deadline_s = asked_s + (HURRY_JOIN_S if hurry else JOIN_S)
+        while self.watcher.look(0.1).probes < probes_sent and time.monotonic() < deadline_s:
             self.check()
         workers = [self._children.pop(name) for name in list(self._children) if name.startswith("worker-")]
         sink = self._children.pop("sink")
@@ -198,10 +199,13 @@ class EmbeddedPipeline:
             worker.process.ask_to_stop()
         if hurry:
             sink.process.ask_to_stop()
+        workers_end_s = time.monotonic() + WORKER_STOP_S  # all of them, not each
         for worker in workers:
-            worker.process.wait_or_kill(WORKER_STOP_S)
+            worker.process.wait_or_kill(max(0.0, workers_end_s - time.monotonic()))
         self.watcher.look(0.2)
-        sink.process.stop(HURRY_SINK_STOP_S if hurry else SINK_STOP_S)
+        if not hurry:
+            sink.process.ask_to_stop()  # once: a second signal ends it at once
+        sink.process.wait_or_kill(max(0.0, asked_s + HURRY_S - time.monotonic()) if hurry else SINK_STOP_S)
         tables: dict[str, int] = last_object(sink).get("tables", {})
         return tables
 
