@@ -28,6 +28,8 @@ class KafkaStateReader:
             "group.id": "bytetracker-state-reader",  # asked for by librdkafka; never joined
             "enable.auto.commit": False,
             "enable.partition.eof": True,
+            # The end of a partition is told in an answer to a fetch; do not let that wait for more.
+            "fetch.wait.max.ms": 10,
         }
         self._framing: Framing = framing or SingleObject()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import click
@@ -32,7 +31,8 @@ def collector(config_path: Path | None) -> None:
 
 @click.command()
 @config_option
-def worker(config_path: Path | None) -> None:
+@click.pass_context
+def worker(context: click.Context, config_path: Path | None) -> None:
     """Join, judge and localise; as many as there are partitions can share the work."""
     import faust  # noqa: PLC0415
 
@@ -43,8 +43,9 @@ def worker(config_path: Path | None) -> None:
         from prometheus_client import start_http_server  # noqa: PLC0415
 
         start_http_server(settings.metrics_port)
-    os.environ.setdefault("BYTETRACKER_FAUST_DATADIR", "var/faust")
-    faust.Worker(build_app(settings), loglevel="WARN", redirect_stdouts=False).execute_from_commandline()
+    # Faust tells at length how it starts; that is wanted only when something does not.
+    faust_level = "INFO" if context.find_root().params["log_level"] == "debug" else "WARN"
+    faust.Worker(build_app(settings), loglevel=faust_level, redirect_stdouts=False).execute_from_commandline()
 
 
 @click.command()

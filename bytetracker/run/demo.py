@@ -28,6 +28,9 @@ from schemas import topics
 SHOWN_FAULT_AFTER_S = 15
 LOOK_S = 0.25
 SEED = 1
+#: The network starts without them if the workers are not ready by then; they catch up.
+READY_TIMEOUT_S = 60.0
+BEAT_S = 0.25
 
 
 def run_demo(
@@ -44,7 +47,7 @@ def run_demo(
         title = f"ByteTracker demo: fabric {fabric.name}, {len(fabric.servers)} servers. Ctrl-C stops it."
         with Screen(title, simulation.sent) as screen:
             simulation.on_note = screen.note
-            simulation.start(seconds)
+            simulation.start(seconds, lambda: len(pipeline.watcher.seen.partitions) == pipeline.partitions)
             while simulation.running and not stop.is_set():
                 pipeline.check()
                 screen.update(pipeline.watcher.look(LOOK_S))
@@ -104,6 +107,8 @@ class _Simulation:
         )
         self._thread = Thread(target=self._run, name="simulation", daemon=True)
         self._seconds: float | None = None
+        self._ready: Callable[[], bool] = lambda: True
+        self._stopping = Event()
 
     def sent(self) -> tuple[int, int]:
         """Probes and digests so far."""
@@ -113,12 +118,15 @@ class _Simulation:
     def running(self) -> bool:
         return not self._done.is_set()
 
-    def start(self, seconds: float | None) -> None:
-        self._seconds = seconds
+    def start(self, seconds: float | None, ready: Callable[[], bool]) -> None:
+        """Run for `seconds` from the moment that the pipeline is `ready`; until then sources only say that
+        they are there. Workers need some seconds to share out the partitions."""
+        self._seconds, self._ready = seconds, ready
         self._thread.start()
 
     def finish(self) -> None:
         """Stop sending, wait for what is under way, and take over the counts. Raises what went wrong."""
+        self._stopping.set()
         self._live.stop()
         self._thread.join()
         if self._error is not None:
@@ -131,6 +139,10 @@ class _Simulation:
 
     def _run(self) -> None:
         try:
+            waiting_until = time.monotonic() + READY_TIMEOUT_S
+            while not (self._ready() or self._stopping.is_set() or time.monotonic() > waiting_until):
+                self._live.beat()
+                self._stopping.wait(BEAT_S)
             self._live.run(self._seconds)
         except Exception as error:
             self._error = error

@@ -6,8 +6,9 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event
 
-from bytetracker.run.demo import LOOK_S, default_fault, tell_end
+from bytetracker.run.demo import LOOK_S, READY_TIMEOUT_S, default_fault, tell_end
 from bytetracker.run.folder import run_folder
 from bytetracker.run.pipeline import Child, EmbeddedPipeline, PipelineOptions, last_object
 from bytetracker.run.report import RunReport
@@ -40,7 +41,6 @@ def run_lab(seconds: float | None, fault_specs: Sequence[str], report_path: Path
     report = RunReport()
     with Lab(fabric) as lab, EmbeddedPipeline(PipelineOptions(folder, FABRIC)) as pipeline:
         prober, collectors = _start_producers(lab, pipeline)
-        started = time.monotonic()
         size = f"{len(fabric.switches)} switches, {len(fabric.servers)} servers"
         with Screen(f"ByteTracker lab: {size}. Ctrl-C stops it.") as screen:
 
@@ -49,6 +49,7 @@ def run_lab(seconds: float | None, fault_specs: Sequence[str], report_path: Path
                 screen.note(f"injected {spec.text}")
 
             schedule = FaultSchedule(specs, lab.faults, injected)
+            started = _wait_until_ready(pipeline, screen, stop)
             while not stop.is_set() and (seconds is None or time.monotonic() - started < seconds):
                 lab.check()
                 pipeline.check()
@@ -67,6 +68,17 @@ def run_lab(seconds: float | None, fault_specs: Sequence[str], report_path: Path
             screen.update(report.seen)
     tell_end(report, folder, report_path)
     return report
+
+
+def _wait_until_ready(pipeline: EmbeddedPipeline, screen: Screen, stop: Event) -> float:
+    """Let the workers share out the partitions before the clock of the run starts; returns its start."""
+    waiting_until = time.monotonic() + READY_TIMEOUT_S
+    while len(pipeline.watcher.seen.partitions) < pipeline.partitions and not stop.is_set():
+        pipeline.check()
+        screen.update(pipeline.watcher.look(LOOK_S))
+        if time.monotonic() > waiting_until:
+            break
+    return time.monotonic()
 
 
 def _start_producers(lab: Lab, pipeline: EmbeddedPipeline) -> tuple[Child, dict[str, Child]]:

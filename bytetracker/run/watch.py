@@ -33,6 +33,8 @@ class Seen:
     verdicts: Counter[str] = field(default_factory=Counter)
     faults: dict[str, SeenFault] = field(default_factory=dict)
     dead_letters: set[tuple[str, int, int]] = field(default_factory=set)
+    #: Input partitions that have reported evidence: their workers are at work.
+    partitions: set[int] = field(default_factory=set)
     _slots: set[tuple[int, int]] = field(default_factory=set)
 
     def take(self, topic: str, head: dict[str, Any], timestamp_ms: int) -> None:
@@ -41,6 +43,7 @@ class Seen:
             slot = (head["partition"], head["slot_us"])
             if slot not in self._slots:
                 self._slots.add(slot)
+                self.partitions.add(head["partition"])
                 self.probes += head["probes"]
                 self.digests += head["digests"]
                 self.late_rows += head["late_outcomes"] + head["late_digests"]

@@ -21,7 +21,7 @@ from fabric.simulator.active import FOREVER_US
 from fabric.simulator.outbox import Outbox
 from fabric.simulator.simulator import Simulator, Slice
 from schemas.batch import AlteredPacket, ExporterCount
-from schemas.rows import DIGEST
+from schemas.rows import DIGEST, OUTCOME
 
 STEP_US_MAX = 1_000_000
 _SESSION_BITS = 10  # of an ERSPAN session number
@@ -101,6 +101,13 @@ class LiveSimulation:
     def stop(self) -> None:
         """End the run at its next tick. May be called from any thread or signal handler."""
         self._stop.set()
+
+    def beat(self) -> None:
+        """Say that all sources are there and have nothing to send yet. Only before `run`."""
+        now_us = self._now_us()
+        for _, publisher in self._outcomes.values():
+            publisher.publish(np.empty(0, OUTCOME.dtype), now_us, now_us)
+        self._digests.publish_nothing(now_us)
 
     def run(self, seconds: float | None = None) -> LiveCounts:
         """Simulate by the clock; blocks for `seconds`, or until `stop`.
