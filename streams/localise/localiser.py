@@ -1,4 +1,9 @@
-"""The localising stage: messages of `link-evidence` in, records of `faults` out. Pure."""
+"""The localising stage: messages of `link-evidence` in, records of `faults` out. Pure.
+
+Its state is the last HISTORY_US of the log: evidence is acknowledged only when it is older than that,
+so that a new owner reads again what the findings to come depend on. What is stored beside it is small
+whatever the size of the fabric.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +21,12 @@ from streams.intake import dead_letter
 from streams.join import Commit
 from streams.localise.align import SlotAlignment
 from streams.localise.life import FaultLives
-from streams.localise.marks import Marks
+from streams.localise.marks import HISTORY_US, Marks
 
 #: State is stored after so many slots; until then the evidence is read again after a restart.
 COMMIT_EVERY_SLOTS = 5
+
+_NEVER_US = -(2**62)
 
 
 @dataclass(slots=True)
@@ -30,6 +37,15 @@ class Located:
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
     commit: Commit | None = None
     slots: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Checkpoint:
+    """Slots up to `done_us` need nothing from `position` on; `align` is what was known there."""
+
+    done_us: int
+    position: int
+    align: dict[str, Any]
 
 
 class Localiser:
@@ -46,7 +62,9 @@ class Localiser:
         self._marks = Marks(fabric)
         self._lives = FaultLives()
         self._position = -1
+        self._judged_us = _NEVER_US  # slots up to here have been judged
         self._held: deque[tuple[int, int]] = deque()  # offset, slot of messages not done with
+        self._checkpoints: deque[_Checkpoint] = deque()  # one per slot of the history
         self._since_commit = 0
         if state is not None:
             self._restore(json.loads(state), partitions)
@@ -66,35 +84,50 @@ class Localiser:
         self._held.append((offset, head["slot_us"]))
         for slot in self._align.complete():
             located.slots += 1
+            if slot.slot_us <= self._judged_us:
+                self._marks.remember(slot)
+                continue
             located.faults += self._lives.step(self._marks.add(slot), slot.decided_at_us)
+            self._judged_us = slot.slot_us
+        if located.slots:
+            self._remember_where()
         self._since_commit += located.slots
         if self._since_commit >= COMMIT_EVERY_SLOTS:
             self._since_commit = 0
             located.commit = self._commit()
         return located
 
-    def _commit(self) -> Commit:
+    def _remember_where(self) -> None:
+        """A place in the log from which the slots after the newest one can be put together again."""
         while self._held and self._held[0][1] <= self._align.done_us:
             self._position = self._held.popleft()[0] + 1
+        self._checkpoints.append(_Checkpoint(self._align.done_us, self._position, self._align.snapshot()))
+
+    def _commit(self) -> Commit | None:
+        """State from the newest checkpoint that the whole history comes after, if there is one."""
+        found: _Checkpoint | None = None
+        while self._checkpoints and self._checkpoints[0].done_us <= self._judged_us - HISTORY_US:
+            found = self._checkpoints.popleft()
+        if found is None:
+            return None
+        self._checkpoints.appendleft(found)
         state = {
-            "position": self._position,
-            "align": self._align.snapshot(),
-            "learnt_slots": self._marks.learnt_slots,
-            "usual": [[*cell, usual] for cell, usual in self._marks.usual.items()],
-            "window": list(self._marks.window),
+            "position": found.position,
+            "align": found.align,
+            "judged_us": self._judged_us,
+            "marks": self._marks.snapshot(),
             "lives": self._lives.snapshot(),
         }
         return Commit(
-            {topics.EVIDENCE: self._position},
-            self._align.log_time_ms,
-            self._align.done_us,
+            {topics.EVIDENCE: found.position},
+            found.align["log_time_ms"],
+            self._judged_us,
             json.dumps(state).encode(),
         )
 
     def _restore(self, state: dict[str, Any], partitions: int) -> None:
         self._position = state["position"]
         self._align = SlotAlignment.restore(partitions, state["align"])
-        self._marks.usual = {(f, t, leg): usual for f, t, leg, usual in state["usual"]}
-        self._marks.learnt_slots = state["learnt_slots"]
-        self._marks.window = deque(state["window"])
+        self._judged_us = state["judged_us"]
+        self._marks.restore(state["marks"])
         self._lives = FaultLives.restore(state["lives"])

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fabric.model import Fabric
 from schemas.nodes import SERVER_BASE, UNKNOWN_NODE
@@ -23,8 +24,10 @@ from streams.localise.align import WholeSlot
 MARKS_MIN = 5
 ALTERED_MIN = 2
 WINDOW_US = 10_000_000
-#: A link's usual traffic: moving average over about so many slots.
-USUAL_SLOTS = 20
+#: A link's usual traffic: its mean over so much time before the first mark on its near switch.
+USUAL_US = 20_000_000
+#: All that is said follows from evidence of so much time, and from what `Marks.snapshot` gives.
+HISTORY_US = WINDOW_US + USUAL_US
 #: The fall that makes a link the suspect, as a share of its usual traffic.
 FALL_MIN = 0.10
 
@@ -49,51 +52,100 @@ class Finding:
     examples: tuple[tuple[int, int], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is kept of a slot. `passed`: EVIDENCE rows in native order, of links up between switches and
+    of all cells that lost or altered something in the window: nothing else is ever asked for."""
+
+    slot_us: int
+    length_us: int
+    lost: list[tuple[int, int, int, int]]
+    altered: list[tuple[int, int, int, int]]
+    passed: NDArray[np.void]
+    examples: list[tuple[int, int, int, int, int]]
+
+
 @dataclass(slots=True)
 class Marks:
-    """Marks of the last WINDOW_US. `usual`: copies per slot that a link and leg carries when healthy."""
+    """Evidence of the last HISTORY_US, and the usual traffic of the links of marked switches: copies per
+    slot and leg, learnt from the time before the first mark and kept until there are no more marks."""
 
     fabric: Fabric
-    usual: dict[Cell, float] = field(default_factory=dict)
-    learnt_slots: int = 0
-    window: deque[dict[str, Any]] = field(default_factory=deque)
+    usual: dict[int, dict[Cell, float]] = field(default_factory=dict)
+    #: The first slot with evidence is not a whole one; nothing is learnt from it.
+    first_us: int | None = None
+    history: deque[_Seen] = field(default_factory=deque)
+    window: list[_Seen] = field(default_factory=list)
 
     def add(self, slot: WholeSlot) -> list[Finding]:
         """Take in one slot; returns what is wrong at its end."""
-        wrong = slot.rows[(slot.rows["lost"] > 0) | (slot.rows["altered"] > 0)].tolist()
-        passed = {(f, t, leg): n for f, t, leg, n, *_ in slot.rows.tolist() if n}
-        self.window.append(
-            {
-                "slot_us": slot.slot_us,
-                "length_us": slot.slot_length_us,
-                "lost": [[f, t, leg, lost] for f, t, leg, _, lost, _, _ in wrong if lost],
-                "altered": [[f, t, leg, altered] for f, t, leg, _, _, altered, _ in wrong if altered],
-                "passed": [[*cell, n] for cell, n in passed.items()],
-                "examples": [
-                    [e["from_node"], e["to_node"], e["leg"], e["sent_at_us"], e["probe_id"]]
-                    for e in slot.examples
-                ],
-            }
+        self.remember(slot)
+        self._learn({f for f, t, _, _ in self._cells("lost") if t == UNKNOWN_NODE})
+        return self._losses() + self._alterations() + self._silent(slot)
+
+    def remember(self, slot: WholeSlot) -> None:
+        """Take in a slot that has been judged already, after a restart."""
+        if self.first_us is None and len(slot.rows):
+            self.first_us = slot.slot_us
+        rows = slot.rows
+        wrong = rows[(rows["lost"] > 0) | (rows["altered"] > 0)].tolist()
+        lost = [(f, t, leg, lost) for f, t, leg, _, lost, _, _ in wrong if lost]
+        altered = [(f, t, leg, altered) for f, t, leg, _, _, altered, _ in wrong if altered]
+        examples = [
+            (e["from_node"], e["to_node"], e["leg"], e["sent_at_us"], e["probe_id"]) for e in slot.examples
+        ]
+        while self.history and self.history[0].slot_us <= slot.slot_us - HISTORY_US:
+            self.history.popleft()
+        self.window = [s for s in self.history if s.slot_us > slot.slot_us - WINDOW_US]
+        cells = {cell[:2] for seen in self.window for cell in seen.lost + seen.altered}
+        cells |= {(f, t) for f, t, *_ in wrong}
+        seen = _Seen(
+            slot.slot_us, slot.slot_length_us, lost, altered, rows[self._is_asked_for(rows, cells)], examples
         )
-        while self.window[0]["slot_us"] <= slot.slot_us - WINDOW_US:
-            self.window.popleft()
-        findings = self._losses() + self._alterations() + self._silent(slot)
-        self._learn(passed, {f for f, _, _, _ in self._cells("lost")})
-        return findings
+        self.history.append(seen)
+        self.window.append(seen)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values: what evidence of the last HISTORY_US does not tell."""
+        usual = [[node, [[*cell, n] for cell, n in sorted(u.items())]] for node, u in self.usual.items()]
+        return {"first_us": self.first_us, "usual": usual}
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Reverse of `snapshot`; the history has to be remembered next."""
+        self.first_us = values["first_us"]
+        self.usual = {node: {(f, t, leg): n for f, t, leg, n in u} for node, u in values["usual"]}
+
+    def _is_asked_for(self, rows: NDArray[np.void], pairs: set[tuple[int, int]]) -> NDArray[np.bool_]:
+        rank = self.fabric.index.rank_of
+        near, far = rank(rows["from_node"]), rank(rows["to_node"])
+        up: NDArray[np.bool_] = (near >= 0) & (far > near)
+        if pairs:
+            wanted = np.array([f << 32 | t & 0xFFFFFFFF for f, t in sorted(pairs)], np.int64)
+            pair = rows["from_node"].astype(np.int64) << 32 | rows["to_node"].astype(np.int64) & 0xFFFFFFFF
+            up |= np.isin(pair, wanted)
+        return up & (rows["passed"] > 0)
 
     def _cells(self, what: str) -> list[tuple[int, int, int, int]]:
-        return [tuple(cell) for slot in self.window for cell in slot[what]]
+        return [cell for seen in self.window for cell in getattr(seen, what)]
 
-    def _learn(self, passed: dict[Cell, int], marked: set[int]) -> None:
-        """Usual traffic, learnt only where nothing is wrong. The first slot is not a whole one."""
-        self.learnt_slots += 1
-        if self.learnt_slots == 1:
-            return
-        weight = 1 / min(self.learnt_slots - 1, USUAL_SLOTS)
-        for cell in self.usual.keys() | passed.keys():
-            if cell[0] not in marked:
-                before = self.usual.get(cell, 0.0)
-                self.usual[cell] = before + (passed.get(cell, 0) - before) * weight
+    def _learn(self, marked: set[int]) -> None:
+        """Usual traffic of newly marked switches, from the slots in which nothing was lost at them."""
+        self.usual = {node: usual for node, usual in self.usual.items() if node in marked}
+        for node in sorted(marked - self.usual.keys()):
+            quiet = [
+                seen
+                for seen in self.history
+                if seen.slot_us != self.first_us
+                and len(seen.passed)
+                and all(cell[:2] != (node, UNKNOWN_NODE) for cell in seen.lost)
+            ]
+            total: dict[Cell, int] = defaultdict(int)
+            for seen in quiet:
+                for f, t, leg, n in _passed_from(seen, {node}):
+                    total[f, t, leg] += n
+            self.usual[node] = {
+                cell: copies / len(quiet) for cell, copies in total.items() if self._is_up(*cell[:2])
+            }
 
     # -- losses ---------------------------------------------------------------------------------
 
@@ -126,8 +178,8 @@ class Marks:
         name = self.fabric.node_name(node)
         marked = {(f, t, leg) for f, t, leg, _ in self._cells("lost")}
         cells = sorted(cell for cell in marked if cell[:2] == (node, UNKNOWN_NODE))
-        slots = [s for s in self.window if any(f == node for f, _, _, _ in s["lost"])]
-        link = self._fallen_link(node, {leg for _, _, leg in cells}, slots[0]["slot_us"])
+        slots = [s for s in self.window if any(f == node for f, _, _, _ in s.lost)]
+        link = self._fallen_link(node, {leg for _, _, leg in cells}, slots[0].slot_us)
         if link is None:
             # One slot more often shows which link it is.
             whole = self._finding("network_loss", ((name, 0.6),), {name}, "", cells, lost)
@@ -142,16 +194,16 @@ class Marks:
         """The link up from a switch whose traffic fell most clearly since the first mark: by more than
         FALL_MIN, and by the greatest number of standard deviations of a count. Only links up, because
         on the way down the join knows the next hop."""
-        slots = [s for s in self.window if s["slot_us"] >= since_us]
+        slots = [s for s in self.window if s.slot_us >= since_us]
         carried: dict[int, float] = defaultdict(float)
         for slot in slots:
-            for f, t, leg, n in slot["passed"]:
-                if f == node and leg in legs:
+            for _, t, leg, n in _passed_from(slot, {node}):
+                if leg in legs:
                     carried[t] += n
         usual: dict[int, float] = defaultdict(float)
-        for (f, t, leg), n in self.usual.items():
-            if f == node and leg in legs and self._is_up(f, t):
-                usual[t] += n * len(slots)
+        for (_, t, leg), copies in self.usual[node].items():
+            if leg in legs:
+                usual[t] += copies * len(slots)
         fall = {t: n - carried[t] for t, n in usual.items() if n - carried[t] > FALL_MIN * n}
         return (node, max(sorted(fall), key=lambda t: fall[t] / math.sqrt(usual[t]))) if fall else None
 
@@ -202,19 +254,20 @@ class Marks:
     ) -> Finding:
         wanted = set(cells)
         what = "altered" if kind == "alteration" else "lost"
-        hit = [s for s in self.window if any(tuple(c[:3]) in wanted for c in s[what])]
-        examples = sorted((e[3], e[4]) for s in hit for e in s["examples"] if tuple(e[:3]) in wanted)
-        since = hit[0]["slot_us"]
+        hit = [s for s in self.window if any(c[:3] in wanted for c in getattr(s, what))]
+        examples = sorted((e[3], e[4]) for s in hit for e in s.examples if e[:3] in wanted)
+        since_us = hit[0].slot_us
+        near = {f for f, _, _ in wanted}
         crossed = (
             n
             for s in self.window
-            if s["slot_us"] >= since
-            for *cell, n in s["passed"]
-            if tuple(cell) in wanted
+            if s.slot_us >= since_us
+            for f, t, leg, n in _passed_from(s, near)
+            if (f, t, leg) in wanted
         )
         # Where the link is not known, neither is how many probes crossed it.
         total = bad + sum(crossed) if direction else 0
-        first_us = examples[0][0] if examples else hit[0]["slot_us"]
+        first_us = examples[0][0] if examples else since_us
         last = hit[-1]
         return Finding(
             kind,
@@ -224,10 +277,16 @@ class Marks:
             bad,
             total,
             first_us,
-            last["slot_us"] + last["length_us"],
+            last.slot_us + last.length_us,
             servers,
             tuple((probe_id, sent_at_us) for sent_at_us, probe_id in examples[:5]),
         )
+
+
+def _passed_from(seen: _Seen, nodes: set[int]) -> list[tuple[int, int, int, int]]:
+    """From, to, leg and count of what passed on the links of some nodes."""
+    mine = seen.passed[np.isin(seen.passed["from_node"], list(nodes))]
+    return [(f, t, leg, n) for f, t, leg, n, *_ in mine.tolist()]
 
 
 def _cable(near: str, far: str) -> str:

@@ -194,7 +194,7 @@ def faults_of(merged: list[bytes], rng: np.random.Generator | None) -> list[tupl
     localiser = Localiser(SMALL, 3)
     at = 0
     while at < len(merged):
-        if rng is not None and rng.random() < 0.08:
+        if rng is not None and rng.random() < 0.008:  # a restart reads 30 s again
             localiser, at = Localiser(SMALL, 3, state), acknowledged
         located = localiser.step(at, 1_700_000_000_000 + at * 20, merged[at])
         at += 1
