@@ -19,6 +19,8 @@ TOPICS = (topics.OUTCOMES, topics.DIGESTS)
 OUTCOME_SIDE, DIGEST_SIDE = 0, 1
 
 PAYLOAD_KEPT_BYTES = 65_536
+#: Mirror copies that one batch may claim to have counted.
+COUNT_MAX = 1 << 40
 
 _RANGES: dict[str, dict[str, tuple[int, int]]] = {
     topics.OUTCOMES: {
@@ -51,7 +53,13 @@ def read(message: LogMessage, partition: int, framing: Framing) -> Batch:
         )
     if envelope.sequence < 0 or envelope.epoch < 0:
         raise BadMessage("bad_envelope", f"epoch {envelope.epoch}, sequence {envelope.sequence}")
+    for count in batch.exporters:
+        if count.switch < 0 or not 0 <= count.received <= COUNT_MAX or not 0 <= count.lost <= COUNT_MAX:
+            raise BadMessage("bad_envelope", f"exporter {count.switch}: {count.received} and {count.lost}")
     limit_us = message.timestamp_ms * 1_000 + AHEAD_MAX_US
+    if envelope.epoch > limit_us:
+        # Believed, it would make every later batch of the source one from before a restart.
+        raise BadMessage("clock_ahead", f"epoch {envelope.epoch} us is ahead of log time")
     if envelope.low_watermark_us > limit_us and not envelope.ends:
         raise BadMessage("clock_ahead", f"low watermark {envelope.low_watermark_us} us is ahead of log time")
     if len(rows):

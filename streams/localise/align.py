@@ -44,13 +44,17 @@ class SlotAlignment:
     _parts: dict[int, list[tuple[dict[str, Any], np.ndarray]]] = field(default_factory=dict)
     late: int = 0
 
-    def offer(self, head: dict[str, Any], rows: np.ndarray, timestamp_ms: int) -> None:
-        """Add what one partition says about one slot."""
-        self.log_time_ms = max(self.log_time_ms, timestamp_ms)
-        if self.started_at_ms < 0:
-            self.started_at_ms = timestamp_ms
+    def offer(
+        self, head: dict[str, Any], rows: np.ndarray, timestamp_ms: int, *, again: bool = False
+    ) -> None:
+        """Add what one partition says about one slot. `again`: it is read a second time, after a
+        restart; then it says nothing new about who is alive."""
         partition, slot_us = head["partition"], head["slot_us"]
-        self.seen_at_ms[partition] = self.log_time_ms
+        if not again:
+            self.log_time_ms = max(self.log_time_ms, timestamp_ms)
+            if self.started_at_ms < 0:
+                self.started_at_ms = timestamp_ms
+            self.seen_at_ms[partition] = self.log_time_ms
         if slot_us <= self.done_us:
             self.late += 1  # said again after a restart, or by a partition that was given up
             return

@@ -14,7 +14,6 @@ from typing import Any
 
 from fabric.model import Fabric
 from schemas import topics
-from schemas.codec import decode
 from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
 from streams.intake import dead_letter
@@ -22,6 +21,7 @@ from streams.join import Commit
 from streams.localise.align import SlotAlignment
 from streams.localise.life import FaultLives
 from streams.localise.marks import HISTORY_US, Marks
+from streams.localise.reading import read
 
 #: State is stored after so many slots; until then the evidence is read again after a restart.
 COMMIT_EVERY_SLOTS = 5
@@ -45,6 +45,7 @@ class _Checkpoint:
 
     done_us: int
     position: int
+    read_to: int
     align: dict[str, Any]
 
 
@@ -61,7 +62,9 @@ class Localiser:
         self._align = SlotAlignment(partitions)
         self._marks = Marks(fabric)
         self._lives = FaultLives()
+        self._partitions = partitions
         self._position = -1
+        self._read_to = -1  # messages before this offset are in the alignment's times already
         self._judged_us = _NEVER_US  # slots up to here have been judged
         self._held: deque[tuple[int, int]] = deque()  # offset, slot of messages not done with
         self._checkpoints: deque[_Checkpoint] = deque()  # one per slot of the history
@@ -75,12 +78,12 @@ class Localiser:
         if offset < self._position:
             return located
         try:
-            head, rows = decode(topics.EVIDENCE, value, framing=self._framing)
+            head, rows = read(value, timestamp_ms, self._partitions, self._framing)
         except BadMessage as error:
             located.dead_letters.append(dead_letter(topics.EVIDENCE, 0, offset, timestamp_ms, value, error))
             return located
-        assert rows is not None
-        self._align.offer(head, rows, timestamp_ms)
+        self._align.offer(head, rows, timestamp_ms, again=offset < self._read_to)
+        self._read_to = max(self._read_to, offset + 1)
         self._held.append((offset, head["slot_us"]))
         for slot in self._align.complete():
             located.slots += 1
@@ -101,7 +104,9 @@ class Localiser:
         """A place in the log from which the slots after the newest one can be put together again."""
         while self._held and self._held[0][1] <= self._align.done_us:
             self._position = self._held.popleft()[0] + 1
-        self._checkpoints.append(_Checkpoint(self._align.done_us, self._position, self._align.snapshot()))
+        self._checkpoints.append(
+            _Checkpoint(self._align.done_us, self._position, self._read_to, self._align.snapshot())
+        )
 
     def _commit(self) -> Commit | None:
         """State from the newest checkpoint that the whole history comes after, if there is one."""
@@ -113,6 +118,7 @@ class Localiser:
         self._checkpoints.appendleft(found)
         state = {
             "position": found.position,
+            "read_to": found.read_to,
             "align": found.align,
             "judged_us": self._judged_us,
             "marks": self._marks.snapshot(),
@@ -127,6 +133,7 @@ class Localiser:
 
     def _restore(self, state: dict[str, Any], partitions: int) -> None:
         self._position = state["position"]
+        self._read_to = state["read_to"]
         self._align = SlotAlignment.restore(partitions, state["align"])
         self._judged_us = state["judged_us"]
         self._marks.restore(state["marks"])
