@@ -1,34 +1,23 @@
-"""IP addresses in columns: two 64-bit words each (IPv4 as IPv4-mapped IPv6), and a look-up table."""
+"""IP addresses in columns, as packets give them: two 64-bit words each, IPv4 as IPv4-mapped IPv6."""
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fabric.address import address_words, pack_addresses, unpack_address
+from fabric.lookup import AddressLookup
 from schemas.splitmix import U64
 
 Addresses = NDArray[np.uint64]
 """u64[n, 2]: the high and the low half of each address, numbers in native byte order."""
 
 V4_MAPPED = np.uint64(0xFFFF << 32)
-_HALF_BITS = 64
-_HALF_MASK = 2**_HALF_BITS - 1
-
-
-def address_words(address: str | IPv4Address | IPv6Address) -> tuple[int, int]:
-    """High and low half of one address. Raises ValueError if it is none."""
-    parsed = ip_address(address)
-    if isinstance(parsed, IPv4Address):
-        return 0, int(V4_MAPPED) | int(parsed)
-    return int(parsed) >> _HALF_BITS, int(parsed) & _HALF_MASK
 
 
 def address_text(high: int, low: int) -> str:
     """The usual notation of one address; IPv4-mapped ones as IPv4."""
-    if high == 0 and low >> 32 == 0xFFFF:
-        return str(IPv4Address(low & 0xFFFFFFFF))
-    return str(IPv6Address(high << _HALF_BITS | low))
+    return unpack_address(int(high).to_bytes(8, "big") + int(low).to_bytes(8, "big"))
 
 
 class AddressTable:
@@ -38,29 +27,16 @@ class AddressTable:
         """numbers: address -> number (0 or more). Raises ValueError for what is no address or negative."""
         if any(number < 0 for number in numbers.values()):
             raise ValueError("numbers of addresses are 0 or more")
-        words = np.array([address_words(a) for a in numbers], dtype=np.uint64).reshape(len(numbers), 2)
-        keys = _fold(words)
-        order = np.argsort(keys, kind="stable")
-        self._keys, self._words = keys[order], words[order]
-        self._numbers = np.array(list(numbers.values()), dtype=np.int64)[order]
-        if len(np.unique(self._keys)) != len(numbers):
-            # Distinct addresses fold to one key with a chance of 2**-64 per pair.
+        high, low = address_words(pack_addresses(numbers))
+        if len(set(zip(high.tolist(), low.tolist(), strict=True))) != len(numbers):
             raise ValueError("an address is listed twice")
+        self._lookup = AddressLookup(high, low, np.array(list(numbers.values()), dtype=np.int32))
+        self._count = len(numbers)
 
     def __len__(self) -> int:
-        return len(self._numbers)
+        return self._count
 
     def lookup(self, addresses: Addresses) -> NDArray[np.int64]:
         """The number of each address, -1 where unknown. addresses: u64[n, 2]. Returns i8[n]."""
-        if not len(self) or not len(addresses):
-            return np.full(len(addresses), -1, dtype=np.int64)
-        place = np.searchsorted(self._keys, _fold(addresses))
-        place[place == len(self)] = 0
-        known = self._words[place, 0] == addresses[:, 0]
-        known &= self._words[place, 1] == addresses[:, 1]
-        return np.where(known, self._numbers[place], -1)
-
-
-def _fold(words: Addresses) -> U64:
-    # An odd multiplier, so that no part of either half is lost; the constant is SplitMix64's.
-    return words[:, 0] * np.uint64(0x9E3779B97F4A7C15) + words[:, 1]
+        high: U64 = addresses[:, 0]
+        return self._lookup(high, addresses[:, 1]).astype(np.int64)
