@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fabric.model import DEFAULT_DSCP
 from producers.content import HASH_KEYS, content_hash, finish_hash, normalise
 from schemas.payload import MAGIC, PATTERN, PAYLOAD_LENGTH, pattern_shift
 from schemas.splitmix import U64
@@ -30,7 +31,7 @@ TCP_LENGTH = TCP_HEADER_LENGTH + PAYLOAD_LENGTH
 PROTOCOL_IPV4, PROTOCOL_TCP, PROTOCOL_IPV6 = 4, 6, 41
 TTL = 64
 WINDOW = 1024
-DSCP = 46
+DSCP = DEFAULT_DSCP
 """Default of the one code point that marks probes; switches mirror what carries it."""
 
 PROBE_DTYPE = np.dtype(
