@@ -74,8 +74,9 @@ def time_column(side: int) -> str:
 
 def _check_rows(topic: str, rows: np.ndarray, limit_us: int) -> None:
     for name, (low, high) in _RANGES[topic].items():
-        column = rows[name]
-        least, most = column.min(), column.max()
+        # In native order first: NumPy has no fast loops for other byte orders.
+        column = rows[name].astype(rows.dtype[name].newbyteorder("="))
+        least, most = int(column.min()), int(column.max())
         if least < low or most > high:
             raise BadMessage("bad_rows", f"{name} runs from {least} to {most}, allowed are {low} to {high}")
     newest = int(rows[time_column(TOPICS.index(topic))].max())
