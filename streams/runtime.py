@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -113,6 +113,7 @@ class Runtime:
         self._evidence = _Held()
         self._localiser_commit: Commit | None = None
         self._lock = asyncio.Lock()
+        self._failed = False
 
     async def forget(self) -> None:
         """Drop all state: partitions have been reassigned and are read again from what is committed."""
@@ -121,6 +122,16 @@ class Runtime:
             self._localiser = None
             self._evidence = _Held()
             self._localiser_commit = None
+            self._failed = False
+
+    async def _deliver(self, messages: Sequence[OutMessage]) -> None:
+        """Store messages. Once that has failed nothing more may be stored or acknowledged, or what
+        failed would be passed over for good; only `forget` makes a new beginning."""
+        if self._failed:
+            raise RuntimeError("an earlier delivery failed; this process has to end")
+        self._failed = True
+        await self._outlet.deliver(messages)
+        self._failed = False
 
     # -- the join ---------------------------------------------------------------------------------
 
@@ -165,7 +176,7 @@ class Runtime:
         output = owned.join.step()
         messages = outbox.of_join(partition, output, self._framing)
         if messages:
-            await self._outlet.deliver(messages)
+            await self._deliver(messages)
         if output.commit is not None:
             owned.pending = output.commit
         _count(partition, owned.join, output)
@@ -176,7 +187,7 @@ class Runtime:
         if owned.pending is None or now - owned.committed_at_s < COMMIT_EVERY_S:
             return
         commit, owned.pending, owned.committed_at_s = owned.pending, None, now
-        await self._outlet.deliver([outbox.of_commit(_join_key(partition), partition, commit, self._framing)])
+        await self._deliver([outbox.of_commit(_join_key(partition), partition, commit, self._framing)])
         for side, topic in enumerate(TOPICS):
             owned.held[side].release(commit.positions.get(topic, -1))
         metrics.COMMITS.labels("join").inc()
@@ -190,7 +201,7 @@ class Runtime:
             if now - owned.heard_at_s[side] >= TICK_AFTER_S:
                 owned.heard_at_s[side] = now
                 value = tick(TOPICS[side], partition, framing=self._framing)
-                await self._outlet.deliver([OutMessage(TOPICS[side], partition, None, value)])
+                await self._deliver([OutMessage(TOPICS[side], partition, None, value)])
                 metrics.TICKS.labels(TOPICS[side]).inc()
 
     def _pause(self, owned: _Partition, side: int, partition: int) -> None:
@@ -219,16 +230,14 @@ class Runtime:
             self._evidence.acks.append((offset, ack))
             messages = outbox.of_localiser(located, self._framing)
             if messages:
-                await self._outlet.deliver(messages)
+                await self._deliver(messages)
             for event in located.faults:
                 metrics.FAULT_EVENTS.labels(event["kind"], event["state"]).inc()
                 log.info("fault", state=event["state"], kind=event["kind"], story=event["story"])
             for letter in located.dead_letters:
                 metrics.DEAD_LETTERS.labels(letter["topic"], letter["reason"]).inc()
             if located.commit is not None:
-                await self._outlet.deliver(
-                    [outbox.of_commit(LOCALISER_KEY, 0, located.commit, self._framing)]
-                )
+                await self._deliver([outbox.of_commit(LOCALISER_KEY, 0, located.commit, self._framing)])
                 self._evidence.release(located.commit.positions[topics.EVIDENCE])
                 metrics.COMMITS.labels("localiser").inc()
 
