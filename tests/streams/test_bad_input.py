@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from schemas.batch import AlteredPacket, Batch, Envelope, ExporterCount, decode_batch, encode_batch, tick
-from schemas.codec import decode, encode
+from schemas.codec import decode
 from schemas.framing import SingleObject
-from schemas.rows import DIGEST, END_OF_SOURCE_US, EVIDENCE, OUTCOME
+from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME
 from streams import outbox
 from streams.join import Network, Output, PartitionJoin
 from streams.localise.localiser import Localiser
 from streams.settings import JoinSettings
 from streams.watermark import AHEAD_MAX_US
+from tests.streams.evidence import LOSS, evidence
 from tests.streams.logs import DIGESTS, OUTCOMES, SMALL, START_US, TOPIC, Message, Scenario, record
 from tests.streams.reading import Said
 
@@ -218,26 +219,6 @@ def test_damaged_messages_are_used_or_refused(data):
 
 # -- the localiser --------------------------------------------------------------------------------
 
-GOOD_HEAD = {
-    "partition": 0,
-    "slot_us": START_US,
-    "slot_length_us": 1_000_000,
-    "watermark_us": START_US + 2_000_000,
-    "probes": 5,
-    "digests": 40,
-    "verdicts": {"ok": 5},
-    "late_outcomes": 0,
-    "late_digests": 0,
-    "duplicates": 0,
-    "silent_sources": [],
-    "exporters": [],
-    "examples": [],
-}
-
-
-def evidence(head: dict, *rows: tuple) -> bytes:
-    return encode("link-evidence", {**GOOD_HEAD, **head}, np.array(list(rows), EVIDENCE.dtype))
-
 
 def localise(*values: bytes | None) -> tuple[list[dict], list[dict]]:
     """Faults and dead letters of a localiser of one partition; everything can be written."""
@@ -252,9 +233,6 @@ def localise(*values: bytes | None) -> tuple[list[dict], list[dict]]:
         faults += located.faults
         dead += located.dead_letters
     return faults, dead
-
-
-LOSS = (SMALL.node("leaf-1-1"), SMALL.node("tor-1-1"), 1, 10, 6, 0, 0)
 
 
 @given(st.none() | st.binary(max_size=300) | st.binary(max_size=200).map(lambda b: evidence({})[:10] + b))

@@ -16,6 +16,7 @@ from streams import join, runtime
 from streams.outbox import OutMessage
 from streams.runtime import Runtime
 from streams.settings import JoinSettings
+from tests.streams.evidence import LOSS, evidence
 from tests.streams.logs import SMALL, START_US, TOPIC, Message, Scenario, record
 from tests.streams.reading import read
 
@@ -294,8 +295,6 @@ def test_forget_waits_for_a_step_under_way():
 
 
 def test_the_localiser_stores_faults_before_its_state():
-    from tests.streams.test_bad_input import LOSS, evidence
-
     async def story() -> None:
         world = World()
         worker = world.runtime()
