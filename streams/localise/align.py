@@ -1,7 +1,7 @@
 """Evidence of all input partitions, put together slot by slot.
 
 A slot is complete when every partition has reported it or a later one. A partition from which
-nothing came for SILENT_AFTER_MS of log time is not waited for.
+nothing came for GIVEN_UP_AFTER_MS of log time is not waited for.
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import EVIDENCE
-from streams.watermark import SILENT_AFTER_MS
+
+#: Longer than a partition takes to find a new worker after a crash, start and catching up included:
+#: what is decided without it is decided otherwise by a replay.
+GIVEN_UP_AFTER_MS = 60_000
 
 _NATIVE = EVIDENCE.dtype.newbyteorder("=")
 
@@ -79,9 +82,9 @@ class SlotAlignment:
             )
 
     def _limit_us(self) -> int:
-        live = [p for p, seen in self.seen_at_ms.items() if self.log_time_ms - seen <= SILENT_AFTER_MS]
+        live = [p for p, seen in self.seen_at_ms.items() if self.log_time_ms - seen <= GIVEN_UP_AFTER_MS]
         everyone = len(self.seen_at_ms) >= self.partitions
-        if not live or not (everyone or self.log_time_ms - self.started_at_ms > SILENT_AFTER_MS):
+        if not live or not (everyone or self.log_time_ms - self.started_at_ms > GIVEN_UP_AFTER_MS):
             return -(2**62)
         return min(self.reached_us.get(p, -(2**62)) for p in live)
 

@@ -33,19 +33,27 @@ class Outputs:
         match topic:
             case topics.RESULTS:
                 for row in head["rows"]:
-                    content = {**row, "partition": head["partition"]}
-                    self._put("results", (row["sent_at_us"], row["probe_id"]), content)
+                    self.add_result(row, head["partition"])
             case topics.EVIDENCE:
                 self.add_evidence(head, rows)
             case topics.FAULTS:
-                self._put("faults", (head["fault_id"], head["version"]), head)
+                self.add_fault(head)
             case topics.DEAD_LETTERS:
-                self._put("dead_letters", (head["topic"], head["partition"], head["offset"]), head)
+                self.add_dead_letter(head)
+
+    def add_result(self, row: dict[str, Any], partition: int) -> None:
+        self._put("results", (row["sent_at_us"], row["probe_id"]), {**row, "partition": partition})
 
     def add_evidence(self, head: dict[str, Any], rows: np.ndarray | None) -> None:
         assert rows is not None
         content = {**head, "rows": rows.tolist()}
         self._put("evidence", (head["partition"], head["slot_us"]), content)
+
+    def add_fault(self, event: dict[str, Any]) -> None:
+        self._put("faults", (event["fault_id"], event["version"]), event)
+
+    def add_dead_letter(self, letter: dict[str, Any]) -> None:
+        self._put("dead_letters", (letter["topic"], letter["partition"], letter["offset"]), letter)
 
     def _put(self, kind: str, key: Any, content: dict[str, Any]) -> None:
         known = getattr(self, kind).setdefault(key, content)
@@ -57,6 +65,21 @@ class Outputs:
     @property
     def probes(self) -> int:
         return sum(head["probes"] for head in self.evidence.values())
+
+    @property
+    def late(self) -> int:
+        """Rows that came after their probe was closed."""
+        return sum(head["late_outcomes"] + head["late_digests"] for head in self.evidence.values())
+
+    @property
+    def closed(self) -> int:
+        """Outcomes that are done with: joined, or counted as late."""
+        return self.probes + sum(head["late_outcomes"] for head in self.evidence.values())
+
+    @property
+    def verdicts(self) -> set[str]:
+        """Every verdict that was given."""
+        return {verdict for head in self.evidence.values() for verdict in head["verdicts"]}
 
 
 class Tap:

@@ -69,7 +69,15 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Demo]]
     try:
         for name, spec in FAULTS.items():
             folder = tmp_path_factory.mktemp(name)
-            arguments = ["demo", "--seconds", str(SECONDS), "--fault", spec, "--report", str(folder / "r.json")]
+            arguments = [
+                "demo",
+                "--seconds",
+                str(SECONDS),
+                "--fault",
+                spec,
+                "--report",
+                str(folder / "r.json"),
+            ]
             commands[name] = Command(arguments, folder)
         for name, command in commands.items():
             config = yaml.safe_load((command.run_folder() / "bytetracker.yaml").read_text())
@@ -141,7 +149,10 @@ def test_store_holds_what_the_topics_held(demos: dict[str, Demo], name: str) -> 
     assert sums == [
         {
             "rows": len(evidence),
-            **{what: sum(row[at] for row in evidence) for what, at in (("passed", 3), ("lost", 4), ("missing", 6))},
+            **{
+                what: sum(row[at] for row in evidence)
+                for what, at in (("passed", 3), ("lost", 4), ("missing", 6))
+            },
         }
     ]
     events = ask_store(demo.store, "SELECT fault_id, version, state FROM fault_events FINAL")
