@@ -128,6 +128,10 @@ class PartitionJoin:
         """Messages of a side that wait for the other; the shell pauses a side that runs ahead."""
         return self._merge.queued(side)
 
+    def queued_bytes(self, side: int) -> int:
+        """Size of these messages."""
+        return self._merge.queued_bytes(side)
+
     @property
     def has_open_work(self) -> bool:
         """Whether anything waits for time to pass."""

@@ -31,6 +31,7 @@ class LogMerge:
 
     log_time_ms: list[int] = field(default_factory=lambda: [-1, -1])
     _queues: tuple[deque[LogMessage], deque[LogMessage]] = field(default_factory=lambda: (deque(), deque()))
+    _bytes: list[int] = field(default_factory=lambda: [0, 0])
 
     def offer(self, message: LogMessage) -> None:
         """Add the next message of one log; offsets of a log must come in order."""
@@ -38,6 +39,7 @@ class LogMerge:
         if queue and message.offset <= queue[-1].offset:
             raise ValueError(f"offset {message.offset} after {queue[-1].offset} on side {message.side}")
         queue.append(message)
+        self._bytes[message.side] += len(message.value or b"")
 
     def drain(self) -> Iterator[LogMessage]:
         """Messages whose place in the order is certain, each with its effective timestamp."""
@@ -46,6 +48,7 @@ class LogMerge:
             times = (self._effective(left[0]), self._effective(right[0]))
             side = 0 if times[0] <= times[1] else 1
             message = self._queues[side].popleft()
+            self._bytes[side] -= len(message.value or b"")
             self.log_time_ms[side] = times[side]
             yield LogMessage(side, message.offset, times[side], message.value)
 
@@ -61,6 +64,10 @@ class LogMerge:
     def queued(self, side: int) -> int:
         """Messages of one side that wait for the other."""
         return len(self._queues[side])
+
+    def queued_bytes(self, side: int) -> int:
+        """Size of these messages."""
+        return self._bytes[side]
 
     def _effective(self, message: LogMessage) -> int:
         return max(message.timestamp_ms, self.log_time_ms[message.side])

@@ -29,9 +29,12 @@ from streams.settings import JoinSettings
 
 #: A log that has said nothing for so long, while something waits for it, gets a tick.
 TICK_AFTER_S = 1.0
-#: Messages of one log that may wait for the other before it is paused, and when it is resumed.
+#: Messages of one log, and their bytes, that may wait for the other before it is paused, and when it is
+#: resumed. A worker that catches up holds at most this much of each log, besides what Faust has fetched.
 QUEUED_MAX = 1_000
 QUEUED_RESUME = 200
+QUEUED_BYTES_MAX = 32 * 1024 * 1024
+QUEUED_BYTES_RESUME = QUEUED_BYTES_MAX // 4
 #: Commits of a stage are at least so far apart: each one is a stored message.
 COMMIT_EVERY_S = 0.5
 
@@ -149,7 +152,9 @@ class Runtime:
             owned.held[side].acks.append((offset, ack))
             owned.heard_at_s[side] = self._clock()
             owned.dirty = True
-            if not owned.paused[side] and owned.join.queued(side) > QUEUED_MAX:
+            join = owned.join
+            ahead = join.queued(side) > QUEUED_MAX or join.queued_bytes(side) > QUEUED_BYTES_MAX
+            if ahead and not owned.paused[side]:
                 self._pause(owned, side, partition)
 
     async def _own(self, partition: int) -> _Partition:
@@ -212,7 +217,9 @@ class Runtime:
 
     def _resume(self, owned: _Partition, partition: int) -> None:
         for side, paused in enumerate(owned.paused):
-            if paused and owned.join.queued(side) < QUEUED_RESUME:
+            join = owned.join
+            caught_up = join.queued(side) < QUEUED_RESUME and join.queued_bytes(side) < QUEUED_BYTES_RESUME
+            if paused and caught_up:
                 owned.paused[side] = False
                 if self._flow is not None:
                     self._flow.resume(TOPICS[side], partition)
