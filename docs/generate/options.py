@@ -17,7 +17,7 @@ from typing import Any
 from bytetracker.settings import Settings
 from docs.generate.markdown import Block, code, table
 from producers.collector_settings import CollectorSettings
-from producers.plan import PlanSettings
+from producers.plan_settings import PlanSettings
 from producers.prober_settings import ProberSettings
 from schemas.kafka import KafkaSettings
 from sinks.settings import ChdbSettings, ClickHouseSettings, Retention, SinkSettings

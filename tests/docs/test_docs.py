@@ -21,6 +21,7 @@ from docs.generate.commands import commands
 from docs.generate.options import SECTIONS, default_text
 from fabric.faults import KINDS, parse_spec
 from fabric.inventory import load_fabric
+from producers.plan_settings import PlanSettings
 from schemas.topics import all_topics
 from sinks.metrics import SinkMetrics
 from streams import metrics as worker_metrics
@@ -172,6 +173,8 @@ def test_configurations_shown_are_accepted(tmp_path) -> None:  # type: ignore[no
         file = tmp_path / f"{number}.yaml"
         file.write_text(yaml.safe_dump(document))
         settings = load_settings(file)
+        plan = {field.name for field in dataclasses.fields(PlanSettings)}
+        assert set(document.get("prober", {}).get("plan", {})) <= plan
         for section in document:
             reader = getattr(settings, f"{section}_settings", None)
             if reader is not None:
