@@ -53,10 +53,9 @@ StoreSettings = ChdbSettings | ClickHouseSettings
 class Retention:
     """How long rows are kept, in days of *event* time; None: for ever.
 
-    Event time, because a row's age is that of the probe: with a retention set, rows of an old capture
-    that is replayed are older than that when they arrive and vanish at the next merge. Hence the default,
-    and hence no retention where captures are replayed. `slots` must be kept no longer than needed and no
-    shorter than the evidence; it has no setting of its own and follows `link_evidence_days`.
+    Event time, because a row's age is that of the probe. So with a retention set, rows of an old
+    capture that is replayed are too old when they arrive, and vanish at the next merge: hence the
+    default, and hence no retention where captures are replayed.
     """
 
     probe_results_days: int | None = None

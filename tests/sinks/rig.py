@@ -58,6 +58,9 @@ def sink_settings(bootstrap: str, **changes: Any) -> SinkSettings:
         "group_id": f"sink-{uuid4().hex[:8]}",
         "flush_interval_ms": 100,
         "rollup_interval_ms": 200,
+        # Apache Kafka takes no less than 6 s; the embedded broker does, and tests wait for it often.
+        "session_timeout_ms": 2_000,
+        "heartbeat_interval_ms": 200,
         "backoff_min_ms": 20,
         "backoff_max_ms": 200,
     }

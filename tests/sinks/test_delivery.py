@@ -52,6 +52,12 @@ def bootstrap(request: pytest.FixtureRequest) -> str:
     return broker.bootstrap
 
 
+@pytest.fixture
+def sink_options(request: pytest.FixtureRequest) -> dict[str, int]:
+    """What the settings of a sink need for that broker."""
+    return {"session_timeout_ms": 6_000} if "apache_kafka" in request.node.name else {}
+
+
 class Feed:
     """Sends a slot and a batch of results every 50 ms, in a thread, until told to stop."""
 
@@ -111,6 +117,7 @@ def test_chdb_that_fails_or_hangs(
     opened: Callable[[StoreSettings], Store],
     lab: Fabric,
     hang_s: float,
+    sink_options: dict[str, int],
 ) -> None:
     real = opened(ChdbSettings(str(chdb_path), f"test_{uuid4().hex[:12]}"))
     migrate(real)
@@ -122,7 +129,8 @@ def test_chdb_that_fails_or_hangs(
         sleep(_SHORT_OUTAGE_S)
         store.down = False
 
-    _survive(sink_settings(bootstrap), lab, store, outage, lambda n: check_stored(real, range(n), range(n)))
+    check = lambda n: check_stored(real, range(n), range(n))  # noqa: E731
+    _survive(sink_settings(bootstrap, **sink_options), lab, store, outage, check)
 
 
 def _clickhouse(server: ClickHouseNative, port: int) -> ClickHouseSettings:
@@ -207,7 +215,11 @@ class Launcher:
     indirect=["bootstrap"],
 )
 def test_sink_killed_between_insert_and_commit(
-    bootstrap: str, kind: str, tmp_path: Path, request: pytest.FixtureRequest
+    bootstrap: str,
+    kind: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    sink_options: dict[str, int],
 ) -> None:
     """Killed after its evidence is in, then after everything is in and nothing is committed; twice each
     time it has stored some more. Then left in peace."""
@@ -215,7 +227,7 @@ def test_sink_killed_between_insert_and_commit(
     if kind == "clickhouse":
         server = request.getfixturevalue("clickhouse_native")
         settings = ClickHouseSettings(server.host, server.native_port, f"test_{uuid4().hex[:12]}")
-    launcher = Launcher(tmp_path, settings, sink_settings(bootstrap, rows_max=400))
+    launcher = Launcher(tmp_path, settings, sink_settings(bootstrap, rows_max=400, **sink_options))
     send(bootstrap, range(90), range(40))
     assert launcher.run("migrate") == 0
     for kill in (("link_evidence", 1), ("slots", 3)):
