@@ -6,15 +6,19 @@ import asyncio
 import time
 from collections.abc import Mapping
 
+import structlog
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, TopicPartition
 
 from schemas import topics
 from schemas.codec import decode
+from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
 
 READ_TIMEOUT_S = 30.0
 #: Only the end of the partition is read: several stages share it, and the newest state is what counts.
 TAIL_MESSAGES = 500
+
+log = structlog.get_logger(__name__)
 
 
 class KafkaStateReader:
@@ -66,7 +70,12 @@ class KafkaStateReader:
                     return best[1] if best else None
                 raise KafkaException(problem)
             if message.key() == key.encode():
-                head, _ = decode(topics.STATE, message.value(), framing=self._framing)
+                try:
+                    head, _ = decode(topics.STATE, message.value(), framing=self._framing)
+                except BadMessage as error:
+                    # Not ours, or damaged: an older state only means that more is read again.
+                    log.warning("state skipped", key=key, offset=message.offset(), reason=error.reason)
+                    continue
                 reached = sum(head["positions"].values())
                 if best is None or reached >= best[0]:
                     best = (reached, head["state"])

@@ -11,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, TopicPar
 
 from schemas import topics
 from schemas.codec import decode
+from schemas.errors import BadMessage
 
 _WATCHED = (topics.EVIDENCE, topics.FAULTS, topics.DEAD_LETTERS)
 
@@ -78,7 +79,10 @@ class Watcher:
         for message in self._consumer.consume(num_messages=500, timeout=timeout_s):
             if message.error() is not None:
                 raise KafkaException(message.error())
-            head, _ = decode(message.topic(), message.value())
+            try:
+                head, _ = decode(message.topic(), message.value())
+            except BadMessage:
+                continue  # the sink reads it too, and writes the dead letter
             self.seen.take(message.topic(), head, message.timestamp()[1])
         return self.seen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
 from typing import Any
@@ -12,6 +13,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
 
 from schemas import topics
 from schemas.codec import decode
+from schemas.errors import BadMessage
 
 OUTPUTS = (topics.RESULTS, topics.EVIDENCE, topics.FAULTS, topics.DEAD_LETTERS)
 
@@ -27,7 +29,7 @@ class Outputs:
     repeats: int = 0
     contradictions: list[str] = field(default_factory=list)
 
-    def take(self, topic: str, value: bytes) -> None:
+    def take(self, topic: str, value: bytes | None) -> None:
         """Add one message."""
         head, rows = decode(topic, value)
         match topic:
@@ -86,7 +88,7 @@ class Tap:
     """Collects `Outputs` in the background until closed; a context manager."""
 
     def __init__(self, config: Mapping[str, str], partitions: int, names: Sequence[str] = OUTPUTS) -> None:
-        self._raw: list[tuple[str, bytes]] = []
+        self._raw: list[tuple[str, bytes | None]] = []
         self._stop = Event()
         self._consumer = Consumer(
             {**config, "group.id": "test-tap", "enable.auto.commit": False, "log_level": 0}
@@ -110,8 +112,22 @@ class Tap:
     def outputs(self) -> Outputs:
         """Everything so far."""
         found = Outputs()
-        for topic, value in list(self._raw):
-            found.take(topic, value)
+        for topic, value in self.raw():
+            with suppress(BadMessage):  # tests write such, too
+                found.take(topic, value)
+        return found
+
+    def raw(self) -> list[tuple[str, bytes | None]]:
+        """Topic and value of every message so far."""
+        return list(self._raw)
+
+    def letters(self) -> list[dict[str, Any]]:
+        """Every dead letter so far, repeats included."""
+        found = []
+        for topic, value in self.raw():
+            if topic == topics.DEAD_LETTERS:
+                with suppress(BadMessage):
+                    found.append(decode(topic, value)[0])
         return found
 
     def close(self) -> None:

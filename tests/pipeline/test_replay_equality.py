@@ -19,9 +19,9 @@ import pytest
 from confluent_kafka import Producer
 
 from fabric.inventory import load_fabric
-from schemas import topics
 from schemas.batch import AlteredPacket, Batch, decode_batch, encode_batch
 from schemas.errors import BadMessage
+from schemas.partition import group_of, partition_of
 from streams.intake import TOPICS
 from streams.merge import LogMessage
 from streams.replay import Replayed, read_to_end, replay_logs
@@ -85,8 +85,6 @@ def _outputs(replayed: Replayed) -> Outputs:
 
 
 def partition_of_row(row: dict[str, Any]) -> int:
-    from schemas.partition import group_of, partition_of
-
     return int(partition_of(group_of(np.array([row["probe_id"]])), PARTITIONS)[0])
 
 
@@ -117,7 +115,6 @@ def _settled(tap: Tap, bootstrap: str, workers: Workers, probes: int) -> tuple[O
     while _differences(tap.outputs(), expected) and time.monotonic() < deadline_s:
         workers.check()
         time.sleep(0.5)
-    print(workers.logs())
     return tap.outputs(), logs
 
 
@@ -195,7 +192,7 @@ def test_one_side_read_first_gives_the_same(troubled: Run) -> None:
 
 
 def test_other_batch_boundaries_give_the_same(troubled: Run) -> None:
-    """A producer that cuts its rows into other batches changes when a late row is noticed, and nothing else."""
+    """A producer that cuts its rows anew changes when a late row is noticed, and nothing else."""
     chance = random.Random(7)
     logs = [_cut_anew(log, chance) for log in troubled.logs]
     assert [len(log) for log in logs] != [len(log) for log in troubled.logs]
