@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, Message, Producer
 
 from bytetracker.embedded.process import ServerProcess, free_port
 from bytetracker.run.watch import Watcher
@@ -48,7 +48,8 @@ class Spoiler:
         self.written: Counter[tuple[str, str]] = Counter()
 
     def write(self, topic: str, value: bytes | None, reason: str, partition: int = 0) -> None:
-        self._producer.produce(topic, value, partition=partition)
+        # A compacted topic takes nothing without a key.
+        self._producer.produce(topic, value, key="x", partition=partition, on_delivery=_must_arrive)
         self.written[topic, reason] += 1
 
     def anything(self, topic: str) -> None:
@@ -72,6 +73,10 @@ class Spoiler:
 
     def flush(self) -> None:
         assert self._producer.flush(10) == 0
+
+
+def _must_arrive(error: KafkaError | None, _: Message) -> None:
+    assert error is None, error
 
 
 @pytest.mark.parametrize("kind", KINDS)
