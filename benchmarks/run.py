@@ -50,7 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
             console.print(f"{name} failed: {type(error).__name__}: {error}", style="red", markup=False)
         console.print(f"{name}: {time.perf_counter() - started:.0f} s", style="dim")
         gc.collect()
-    Console().print(_table(results))
+    _show(results)
     keep(results, options.output)
     return 1 if failed or not results else 0
 
@@ -76,23 +76,21 @@ def keep(results: Iterable[Result], path: Path) -> None:
     path.write_text(json.dumps(list(fresh.values()), indent=2) + "\n", encoding="utf-8")
 
 
-def _table(results: Iterable[Result]) -> Table:
+def _show(results: list[Result]) -> None:
+    """The table, and below it what else a benchmark has to say."""
+    console = Console()
     table = Table(title="Rates per core", title_justify="left")
     table.add_column("benchmark")
     table.add_column("unit")
     for heading in ("per core", "plain", "ratio"):
         table.add_column(heading, justify="right")
-    table.add_column("also", overflow="fold")
     for result in results:
-        table.add_row(
-            result["name"],
-            result["unit"],
-            f"{result['rate_per_core']:,.0f}",
-            f"{result['baseline']:,.0f}",
-            f"{result['ratio']:,.1f}",
-            ", ".join(f"{key} {value}" for key, value in result.items() if key not in RESULT_KEYS),
-        )
-    return table
+        figures = f"{result['rate_per_core']:,.0f}", f"{result['baseline']:,.0f}", f"{result['ratio']:,.1f}"
+        table.add_row(result["name"], result["unit"], *figures)
+    console.print(table)
+    for result in results:
+        for key in [key for key in result if key not in RESULT_KEYS]:
+            console.print(f"{result['name']} {key}: {json.dumps(result[key])}", style="dim", soft_wrap=True)
 
 
 if __name__ == "__main__":
