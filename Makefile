@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-CODE := bytetracker fabric producers streams schemas sinks benchmarks tests
+CODE := bytetracker fabric producers streams schemas sinks benchmarks docs tests
 
 .PHONY: demo lab test test-core check format bench servers clean
 .DELETE_ON_ERROR:

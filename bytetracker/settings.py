@@ -18,16 +18,19 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_type_hints
 
 import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from producers.collector_settings import CollectorSettings
+from producers.plan_settings import PlanSettings
 from producers.prober_settings import ProberSettings
 from schemas.kafka import KafkaSettings
+from schemas.rows import Kind
 from schemas.topics import PARTITIONS_DEFAULT
 from sinks.settings import ChdbSettings, ClickHouseSettings, Retention, SinkSettings, StoreSettings
 from streams.worker_settings import WorkerSettings
@@ -111,26 +114,51 @@ class Settings(BaseSettings):
 
     def prober_settings(self) -> ProberSettings:
 
-        return _section(ProberSettings, "prober", self.prober)
+        return _section(ProberSettings, "prober", _with_kinds_by_number(self.prober))
+
+    def plan_settings(self) -> PlanSettings:
+        """What to probe, also where no Prober is named (`bytetracker plan`)."""
+        return _section(PlanSettings, "prober.plan", _with_kinds_by_number(self.prober).get("plan", {}))
 
     def collector_settings(self) -> CollectorSettings:
         return _section(CollectorSettings, "collector", self.collector)
 
 
+def _with_kinds_by_number(prober: dict[str, Any]) -> dict[str, Any]:
+    """The section with `plan.kinds` as numbers: people write `[north_south, east_west]`."""
+    plan = prober.get("plan")
+    if not isinstance(plan, Mapping) or not isinstance(plan.get("kinds"), list | tuple):
+        return prober
+    by_name = {kind.name.lower(): int(kind) for kind in Kind}
+    kinds = [by_name.get(kind, kind) if isinstance(kind, str) else kind for kind in plan["kinds"]]
+    for kind in kinds:
+        if isinstance(kind, str):
+            raise SettingsError(f"prober.plan.kinds holds {kind!r}; known: {', '.join(by_name)}")
+    return {**prober, "plan": {**plan, "kinds": kinds}}
+
+
 def _section(kind: type[T], name: str, values: dict[str, Any], **shared: Any) -> T:
     """A section as its dataclass. `shared` comes from elsewhere in the file and must not stand here."""
-    known = [f.name for f in dataclasses.fields(kind) if f.name not in shared]  # type: ignore[arg-type]
-    for key in values:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
-            raise SettingsError(f"unknown option {name}.{key}; {hint}")
+    _refuse_unknown(kind, name, values, shared)
     try:
         return TypeAdapter(kind).validate_python({**values, **shared})
     except ValidationError as error:
         raise SettingsError(_explain(error, name)) from error
     except ValueError as error:
         raise SettingsError(f"{name}: {error}") from error
+
+
+def _refuse_unknown(kind: Any, name: str, values: Mapping[str, Any], shared: Mapping[str, Any]) -> None:
+    """A mistyped option must not be ignored, wherever in the section it stands."""
+    types = get_type_hints(kind)
+    known = [f.name for f in dataclasses.fields(kind) if f.name not in shared]
+    for key, value in values.items():
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}"
+            raise SettingsError(f"unknown option {name}.{key}; {hint}")
+        if dataclasses.is_dataclass(types[key]) and isinstance(value, Mapping):
+            _refuse_unknown(types[key], f"{name}.{key}", value, {})
 
 
 def _explain(error: ValidationError, where: str = "") -> str:

@@ -40,7 +40,7 @@ class ExporterCount:
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """Who wrote a batch, and what it promises about time. See DESIGN in docs/schema.md."""
+    """Who wrote a batch, and what it promises about time. See docs/schema.md, "The envelope of a batch"."""
 
     source: str
     epoch: int

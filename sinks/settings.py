@@ -98,6 +98,7 @@ class SinkSettings:
         6_000  # group membership; with librdkafka's default the first assignment takes 23 s
     )
     heartbeat_interval_ms: int = 500
+    metrics_port: int = 0  # TCP port of the Prometheus endpoint; 0: none
 
     def __post_init__(self) -> None:
         for name in ("rows_max", "flush_interval_ms", "messages_max", "backoff_min_ms"):

@@ -63,6 +63,7 @@ class Output:
     commit: Commit | None = None
     probes_closed: int = 0
     digests_joined: int = 0
+    batches_missing: int = 0  # by the sequences of their sources: lost between a producer and the log
 
 
 @dataclass(slots=True)
@@ -112,6 +113,7 @@ class PartitionJoin:
         self._in_flight: deque[_InFlight] = deque()
         self._since_checkpoint = CHECKPOINT_EVERY
         self._dead: list[dict[str, Any]] = []
+        self._batches_missing = 0
         if state is not None:
             self._restore(json.loads(state))
 
@@ -119,6 +121,11 @@ class PartitionJoin:
         """The next message of one side; those before the restored position are skipped."""
         if offset >= self._positions[side]:
             self._merge.offer(LogMessage(side, offset, timestamp_ms, value))
+
+    def gap_before(self, side: int, offset: int) -> int:
+        """Messages of a side that are gone between the restored position and the first one offered."""
+        position = self._positions[side]
+        return max(0, offset - position) if position >= 0 and not self._in_flight else 0
 
     def waiting_for(self) -> int | None:
         """Side that must speak before the other one's messages can be consumed, if any."""
@@ -154,6 +161,7 @@ class PartitionJoin:
                 self._closed_slot = self._clock.due_slot
                 self._close(output)
         output.dead_letters, self._dead = self._dead, []
+        output.batches_missing, self._batches_missing = self._batches_missing, 0
         self._emit(output)
         output.commit = self._release()
         return output
@@ -189,6 +197,7 @@ class PartitionJoin:
         if batch.envelope.is_tick:
             return found_us
         rows = batch.rows
+        self._batches_missing += self._watermark.gap_before(side, batch.envelope)
         if self._watermark.accept(side, batch.envelope) is not None:
             self._slot_at(found_us).duplicates += len(rows)
             return found_us

@@ -20,6 +20,10 @@ PAUSES = Counter(
 MISSING = Counter(
     "bytetracker_worker_missing_messages", "Messages that had expired before they were read", ["topic"]
 )
+BATCHES_MISSING = Counter(
+    "bytetracker_worker_missing_batches",
+    "Batches that sources numbered and that never came: lost between a producer and the log",
+)
 COMMITS = Counter("bytetracker_worker_commits", "Commits of a stage", ["stage"])
 FAULT_EVENTS = Counter("bytetracker_worker_fault_events", "Fault events", ["kind", "state"])
 WATERMARK = Gauge(

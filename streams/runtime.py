@@ -148,6 +148,9 @@ class Runtime:
             owned = self._joins.get(partition)
             if owned is None:
                 owned = await self._own(partition)
+            if not owned.held[side].acks and (gone := owned.join.gap_before(side, offset)):
+                metrics.MISSING.labels(topic).inc(gone)
+                log.error("messages expired unread", topic=topic, partition=partition, messages=gone)
             owned.join.offer(side, offset, timestamp_ms, value)
             owned.held[side].acks.append((offset, ack))
             owned.heard_at_s[side] = self._clock()
@@ -257,6 +260,9 @@ def _count(partition: int, join: PartitionJoin, output: Output) -> None:
     metrics.ROWS_OPEN.labels(str(partition)).set(join.open_rows)
     metrics.WATERMARK.labels(str(partition)).set(join.watermark_us / 1e6)
     metrics.DIGESTS_JOINED.inc(output.digests_joined)
+    if output.batches_missing:
+        metrics.BATCHES_MISSING.inc(output.batches_missing)
+        log.error("batches missing", partition=partition, batches=output.batches_missing)
     for letter in output.dead_letters:
         metrics.DEAD_LETTERS.labels(letter["topic"], letter["reason"]).inc()
         log.warning("dead letter", topic=letter["topic"], offset=letter["offset"], reason=letter["reason"])

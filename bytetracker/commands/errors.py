@@ -16,23 +16,27 @@ from producers.plan import PlanRefused
 from producers.prober_settings import ProberRefused
 from producers.publish import DeliveryError
 from producers.sources.records import CaptureError
+from sinks.dead_letters import DeadLetterError
+from sinks.migrate import MigrationError
+from sinks.source import SourceFailed
 from sinks.store import StoreError
 
 EXPECTED: tuple[type[Exception], ...] = (
     CaptureError,
+    DeadLetterError,
     DeliveryError,
     EmbeddedBrokerFull,
     FaultError,
-    FileNotFoundError,
     InventoryError,
-    IsADirectoryError,
     KafkaException,
     LabError,
-    PermissionError,
+    MigrationError,
+    OSError,  # no such file, interface or right: the system's own words say which
     PlanRefused,
     ProberRefused,
     ServerFailed,
     SettingsError,
+    SourceFailed,
     StoreError,
     TopicsDiffer,
     UnknownElement,

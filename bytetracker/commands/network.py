@@ -39,5 +39,5 @@ def plan(config_path: Path | None, fabric_name: str | None, as_json: bool) -> No
 
     settings = load_settings(config_path)
     network = load_fabric(fabric_name or settings.inventory)
-    document = plan_document(network)
+    document = plan_document(network, settings.plan_settings())
     click.echo(json.dumps(document, indent=2) if as_json else plan_text(document))

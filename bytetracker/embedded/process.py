@@ -55,7 +55,7 @@ class ServerProcess:
         """Describe the process; nothing runs yet.
 
         ``command[0]`` is an absolute path, ``environment`` is added to ours, ``data_bytes_max`` limits
-        its private memory (0: no limit; Linux only). The log is written anew at each start.
+        its private memory (0: no limit; Linux only). The log is continued at each start.
         """
         self.name = name
         self.log_path = log_path
@@ -83,7 +83,7 @@ class ServerProcess:
             raise ServerFailed(f"{self.name} runs already")
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         leash = [sys.executable, "-I", "-S", str(_LEASH), str(os.getpid()), str(self._data_bytes_max)]
-        with self.log_path.open("wb") as log:
+        with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(
                 [*leash, *self._command],
                 # An open pipe that we never write to: servers that watch their input end with us too.

@@ -6,10 +6,12 @@ import json
 from dataclasses import asdict
 
 import click
+from prometheus_client import REGISTRY, start_http_server
 
 from bytetracker.run.stopping import stop_on_signals
 from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
+from sinks.metrics import SinkMetrics
 from sinks.migrate import migrate
 from sinks.opening import open_store
 from sinks.settings import ChdbSettings
@@ -23,11 +25,14 @@ def serve_sink(settings: Settings, *, drain: bool) -> None:
     stop = stop_on_signals()
     sink_settings, store_settings = settings.sink_settings(), settings.store_settings()
     fabric = load_fabric(settings.inventory)
+    metrics = SinkMetrics(REGISTRY)
+    if sink_settings.metrics_port:
+        start_http_server(sink_settings.metrics_port)
     store = open_store(store_settings)
     try:
         if isinstance(store_settings, ChdbSettings):
             migrate(store, settings.retention_settings())
-        report = run_sink(sink_settings, fabric, store, stop, drain=drain)
+        report = run_sink(sink_settings, fabric, store, stop, drain=drain, metrics=metrics)
         document = {**asdict(report), "tables": rows_by_table(store)}
     finally:
         store.close()
