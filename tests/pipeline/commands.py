@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ class Command:
     in the environment of all its descendants, so that they can be found even when their parent is gone.
     """
 
-    def __init__(self, arguments: Sequence[str], folder: Path) -> None:
+    def __init__(
+        self, arguments: Sequence[str], folder: Path, environment: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.runs = folder / "runs"
         self.temporary = folder / "tmp"
@@ -39,7 +41,12 @@ class Command:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, "BYTETRACKER_RUNS": str(self.runs), "TMPDIR": str(self.temporary)},
+                env={
+                    **os.environ,
+                    **(environment or {}),
+                    "BYTETRACKER_RUNS": str(self.runs),
+                    "TMPDIR": str(self.temporary),
+                },
                 start_new_session=True,
             )
 
