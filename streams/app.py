@@ -62,7 +62,12 @@ class FaustFlow:
         self._app = app
 
     def pause(self, topic: str, partition: int) -> None:
-        self._app.consumer.pause_partitions({TP(topic, partition)})
+        consumer = self._app.consumer
+        # Faust drops what it has fetched of a partition that leaves its set of active ones (the check in
+        # `Consumer.getmany`), and never fetches it again. A new set leaves the old one, by which messages
+        # in hand are still being delivered, as it is.
+        consumer._active_partitions = set(consumer._get_active_partitions())
+        consumer.pause_partitions({TP(topic, partition)})
 
     def resume(self, topic: str, partition: int) -> None:
         self._app.consumer.resume_partitions({TP(topic, partition)})
