@@ -188,15 +188,14 @@ def test_evidence_that_is_said_again_counts_once():
 
 
 def silence_log() -> list[tuple[int, bytes]]:
-    """Two partitions; one falls silent, is given up, and comes back with what it held."""
-    first, second = slots(range(3, 30), 80), slots(range(3, 30), 80, partition=1)
-    log = []
-    for i in range(80):
-        now_ms = START_US // 1_000 + i * GIVEN_UP_AFTER_MS // 20
-        log.append((now_ms, first[i]))
-        if not 12 <= i < 37:
-            log += [(now_ms + 1, v) for v in (second[12:38] if i == 37 else [second[i]])]
-    return log
+    """One partition runs ahead, falls silent, is given up, and comes back too late with its losses. When
+    it was heard last must not depend on when its messages were read again."""
+    given_up_s = 35 + GIVEN_UP_AFTER_MS // 1_000
+    ahead, behind = slots(range(80, 90), given_up_s), slots(range(3, 20), given_up_s + 60, partition=1)
+    log = [(i * 500, v) for i, v in enumerate(ahead[:70])]
+    log += [(i * 1_000 + 1, v) for i, v in enumerate(behind)]
+    log += [((given_up_s + 2) * 1_000 + 2, v) for v in ahead[70:]]
+    return [(START_US // 1_000 + at_ms, value) for at_ms, value in sorted(log, key=lambda m: m[0])]
 
 
 def test_a_restart_at_every_commit_gives_the_same_events():
