@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.rows import Leg
+from schemas.rows import Direction, Leg
 
 I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
@@ -62,6 +62,16 @@ class ProbeLookup:
 
     def _slot(self, probe_id: I8) -> NDArray[np.uint64]:
         return (probe_id.astype(np.uint64) * self._multiplier) >> self._shift
+
+
+def ttl_on_arrival(rows: np.ndarray) -> NDArray[np.int16]:
+    """TTL with which a packet came to the switch that mirrored it: DIGEST rows (n,) -> i2[n].
+
+    A copy taken as the packet went out shows one less. So both copies of a switch that mirrors both
+    ways are one hop, and a network that mirrors only what goes out is read like any other.
+    """
+    arrived: NDArray[np.int16] = rows["ttl"].astype(np.int16) + (rows["direction"] == Direction.EGRESS)
+    return np.minimum(arrived, 255)
 
 
 @dataclass(frozen=True, slots=True)

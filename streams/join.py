@@ -24,7 +24,7 @@ from schemas.framing import Framing, SingleObject
 from schemas.rows import DIGEST, OUTCOME
 from streams import alteration, intake, paths, verdict
 from streams.evidence import LEGS, Slot, sightings
-from streams.hops import ProbeLookup, order_hops
+from streams.hops import ProbeLookup, order_hops, ttl_on_arrival
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
 from streams.open_rows import OpenRows, gather
@@ -223,7 +223,7 @@ class PartitionJoin:
         for altered in batch.altered:
             if 0 <= altered.row < len(batch.rows) and len(self._packets) < PACKETS_MAX:
                 row = batch.rows[altered.row]
-                key = (int(row["probe_id"]), int(row["leg"]), int(row["switch"]), int(row["ttl"]))
+                key = (int(row["probe_id"]), int(row["leg"]), int(row["switch"]), int(ttl_on_arrival(row)))
                 self._packets[key] = altered.packet
                 kept_until_us = int(row["observed_at_us"]) + self._settings.skew_max_us
                 self._packet_ages.append((kept_until_us, key))
@@ -321,7 +321,7 @@ class PartitionJoin:
         hops = order_hops(
             joined[used],
             rows["leg"].astype(np.int8),
-            rows["ttl"].astype(np.int16),
+            ttl_on_arrival(rows),
             rows["switch"].astype(np.int32),
             used,
             len(probes),

@@ -11,7 +11,7 @@ from fabric.address import pack_address
 from fabric.model import Fabric
 from schemas import topics
 from schemas.batch import AlteredPacket, Batch, Envelope, encode_batch, tick
-from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME, DigestFlag, Kind, ReplyKind
+from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME, DigestFlag, Direction, Kind, ReplyKind
 from streams.join import Network, PartitionJoin
 from streams.settings import JoinSettings
 from tests.streams.logs import SMALL, START_US
@@ -28,7 +28,8 @@ MARKS = {
 @dataclass(frozen=True)
 class Path:
     """One probe. Legs are switches in the order of the path, `-` for a copy that is missing; `*`, `^`
-    and `%` behind a name mark a damaged copy (see MARKS), `+` one that comes twice."""
+    and `%` behind a name mark a damaged copy (see MARKS), `+` one that comes twice, `>` one that is
+    mirrored as it comes in and as it goes out, `=` one that is mirrored only as it goes out."""
 
     out: str = ""
     back: str = ""
@@ -130,12 +131,15 @@ def _copies(
 ) -> list[tuple[tuple, bytes | None]]:
     rows = []
     for hop, word in enumerate(names.split()):
-        name, mark = (word[:-1], word[-1]) if word[-1] in "*^%+" else (word, "")
+        name, mark = (word[:-1], word[-1]) if word[-1] in "*^%+>=" else (word, "")
         if name == "-":
             continue
         content, flags = MARKS.get(mark, (OF_REPLY if leg == 2 else AS_SENT, 0))
         switch = int(name) if name.isdigit() else fabric.node(name)
         at_us = START_US + 50 + hop + (path.back_after_us if leg == 2 else 0)
         row = (probe_id, at_us, -1, content, switch, 1, 552, path.first_ttl - hop, flags, leg, 0)
-        rows += [(row, path.packets.get(word))] * (2 if mark == "+" else 1)
+        if mark != "=":
+            rows += [(row, path.packets.get(word))] * (2 if mark == "+" else 1)
+        if mark in (">", "="):
+            rows.append(((*row[:7], row[7] - 1, flags, leg, Direction.EGRESS), None))
     return rows

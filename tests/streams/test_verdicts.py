@@ -23,6 +23,14 @@ CASES: dict[str, tuple[Path, str, str, str, str | None]] = {
     "ok": (HEALTHY, "ok", "", "", None),
     "ok although no mirror saw it": (Path(), "ok", "", "", None),
     "ok with copies missing": (Path(out="border-1 - leaf-2-1 -", back="- leaf-2-2"), "ok", "", "", None),
+    "ok although some switches mirror both ways": (
+        Path(out="border-1> spine-1> leaf-2-1 tor-2-1>", back="tor-2-1= leaf-2-2= spine-2= border-1="),
+        *("ok", "", "", None),
+    ),
+    "lost after a switch that mirrors as packets go out": (
+        lost("border-1= spine-1= leaf-2-1="),
+        *("network_loss", "leaf-2-1", "tor-2-1", "probe"),
+    ),
     # 2: no reply, but the reply was seen
     "reply lost on the way up": (lost(DOWN, "tor-2-1 leaf-2-2"), "network_loss", "leaf-2-2", "", "reply"),
     "reply lost at the ToR": (lost(DOWN, "tor-2-1"), "network_loss", "tor-2-1", "", "reply"),
