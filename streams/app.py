@@ -56,21 +56,21 @@ class FaustOutlet:
 
 
 class FaustFlow:
-    """Pauses and resumes fetching."""
+    """Pauses and resumes fetching, in the way in which Faust does so itself when a stream's buffer is full.
+
+    `Consumer.pause_partitions` would lose messages: of a partition paused like that Faust drops what it has
+    already fetched (the check in `Consumer.getmany`) and does not fetch it again. Faust may resume a
+    partition earlier than we do, when its own buffer has room again.
+    """
 
     def __init__(self, app: Any) -> None:
         self._app = app
 
     def pause(self, topic: str, partition: int) -> None:
-        consumer = self._app.consumer
-        # Faust drops what it has fetched of a partition that leaves its set of active ones (the check in
-        # `Consumer.getmany`), and never fetches it again. A new set leaves the old one, by which messages
-        # in hand are still being delivered, as it is.
-        consumer._active_partitions = set(consumer._get_active_partitions())
-        consumer.pause_partitions({TP(topic, partition)})
+        self._app.consumer.on_buffer_full(TP(topic, partition))
 
     def resume(self, topic: str, partition: int) -> None:
-        self._app.consumer.resume_partitions({TP(topic, partition)})
+        self._app.consumer.on_buffer_drop(TP(topic, partition))
 
 
 def build_app(settings: WorkerSettings) -> Any:

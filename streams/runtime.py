@@ -50,7 +50,8 @@ class StateReader(Protocol):
 
 
 class Flow(Protocol):
-    """Stops and resumes the fetching of one topic partition."""
+    """Stops and resumes the fetching of one topic partition. What has been fetched before `pause` may
+    still come. A flow may resume by itself; it is told to pause with every message that comes then."""
 
     def pause(self, topic: str, partition: int) -> None: ...
 
@@ -157,7 +158,7 @@ class Runtime:
             owned.dirty = True
             join = owned.join
             ahead = join.queued(side) > QUEUED_MAX or join.queued_bytes(side) > QUEUED_BYTES_MAX
-            if ahead and not owned.paused[side]:
+            if ahead:
                 self._pause(owned, side, partition)
 
     async def _own(self, partition: int) -> _Partition:
@@ -213,8 +214,9 @@ class Runtime:
                 metrics.TICKS.labels(TOPICS[side]).inc()
 
     def _pause(self, owned: _Partition, side: int, partition: int) -> None:
-        owned.paused[side] = True
-        metrics.PAUSES.labels(TOPICS[side]).inc()
+        if not owned.paused[side]:
+            owned.paused[side] = True
+            metrics.PAUSES.labels(TOPICS[side]).inc()
         if self._flow is not None:
             self._flow.pause(TOPICS[side], partition)
 
