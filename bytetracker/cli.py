@@ -19,7 +19,14 @@ class Group(click.Group):
         try:
             return super().invoke(context)
         except EXPECTED as error:
-            raise click.ClickException(" ".join(str(error).split("\n"))) from error
+            text = " ".join(str(error).split("\n")) or type(error).__name__
+            raise click.ClickException(text) from error
+        except click.UsageError as error:
+            # One line, as for every other error: click would print three.
+            path = error.ctx.command_path if error.ctx is not None else context.command_path
+            short = click.ClickException(f"{error.format_message()} See `{path} --help`.")
+            short.exit_code = error.exit_code
+            raise short from error
         except BrokenPipeError:
             # The reader of our output has gone (`| head`): nothing to complain about.
             sys.stderr.close()

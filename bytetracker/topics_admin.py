@@ -10,6 +10,12 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from schemas.topics import all_topics
 
 TIMEOUT_S = 30.0
+#: A broker that is up answers at once; one that is starting is waited for by whoever starts it.
+KNOCK_TIMEOUT_S = 10.0
+
+
+class BrokerUnreachable(RuntimeError):
+    """Nobody answers at the broker's address."""
 
 
 class TopicsDiffer(RuntimeError):
@@ -20,9 +26,17 @@ def create_topics(config: Mapping[str, str], join_partitions: int, replication: 
     """Create every topic that is missing; returns topic -> `created` or `exists`.
 
     `config`: how librdkafka reaches the broker. Raises TopicsDiffer if a topic exists with another number
-    of partitions (producers and workers must agree on it), KafkaException for what the broker refuses.
+    of partitions (producers and workers must agree on it), BrokerUnreachable, KafkaException for what the
+    broker refuses.
     """
-    admin = AdminClient(dict(config))
+    # librdkafka would write a line for each of its tries, some 20 a second.
+    admin = AdminClient({**config, "log_level": 0})
+    try:
+        admin.list_topics(timeout=KNOCK_TIMEOUT_S)
+    except KafkaException as error:
+        raise BrokerUnreachable(
+            f"no Kafka broker answers at {config['bootstrap.servers']}: {error.args[0].str()}"
+        ) from error
     wanted = {
         topic.name: NewTopic(
             topic.name,

@@ -22,8 +22,12 @@ def decode(file: Path, as_json: bool) -> None:
     What cannot be read is printed as an error of its frame; frames that are no mirrors are counted.
     """
     from producers.decode_report import decode_file  # noqa: PLC0415
+    from producers.sources.records import CaptureError  # noqa: PLC0415
 
-    summary = decode_file(file, emit_json=as_json, out=sys.stdout, err=sys.stderr)
+    try:
+        summary = decode_file(file, emit_json=as_json, out=sys.stdout, err=sys.stderr)
+    except CaptureError as error:
+        raise CaptureError(f"{file}: {error}") from error
     if summary.damage:
         raise click.exceptions.Exit(1)  # what is damaged has been said
 

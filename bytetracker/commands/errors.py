@@ -7,7 +7,7 @@ from confluent_kafka import KafkaException
 from bytetracker.embedded.broker import EmbeddedBrokerFull
 from bytetracker.embedded.process import ServerFailed
 from bytetracker.settings import SettingsError
-from bytetracker.topics_admin import TopicsDiffer
+from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from fabric.faults import FaultError
 from fabric.inventory import InventoryError
 from fabric.lab.namespaces import LabError
@@ -22,6 +22,7 @@ from sinks.source import SourceFailed
 from sinks.store import StoreError
 
 EXPECTED: tuple[type[Exception], ...] = (
+    BrokerUnreachable,
     CaptureError,
     DeadLetterError,
     DeliveryError,

@@ -16,7 +16,14 @@ from sinks.sql import Format, run_sql
 @click.command()
 @click.argument("query")
 @config_option
-@click.option("--format", "form", type=click.Choice(get_args(Format)), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(get_args(Format)),
+    default="table",
+    show_default=True,
+    help="How the result is printed.",
+)
 @click.option(
     "--store",
     "store_path",
