@@ -21,13 +21,15 @@ PARTITIONS_DEFAULT = 8
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic. `joined`: it has as many partitions as the two joined topics."""
+    """One topic. `joined`: it has as many partitions as the two joined topics. `broker_time`: the broker,
+    not the producer, says when a message was written."""
 
     name: str
     doc: str
     key: str
     joined: bool
     compacted: bool
+    broker_time: bool
     retention_ms: int
     retention_bytes: int
     message_bytes_max: int
@@ -44,6 +46,7 @@ class Topic:
             "retention.ms": str(self.retention_ms),
             "retention.bytes": str(self.retention_bytes),
             "max.message.bytes": str(self.message_bytes_max),
+            "message.timestamp.type": "LogAppendTime" if self.broker_time else "CreateTime",
         }
 
 
@@ -58,6 +61,7 @@ def all_topics() -> tuple[Topic, ...]:
             key=entry["key"],
             joined=entry["partitions"] == "join",
             compacted=entry.get("compact", False),
+            broker_time=entry.get("broker_time", False),
             retention_ms=entry["retention_ms"],
             retention_bytes=entry["retention_bytes"],
             message_bytes_max=entry["message_bytes_max"],
