@@ -127,10 +127,13 @@ def build_app(settings: WorkerSettings) -> Any:
             m = event.message
             await runtime.receive_evidence(m.offset, int(m.timestamp * 1000), m.value, event.ack)
 
-    @app.timer(interval=PUMP_EVERY_S)  # type: ignore[untyped-decorator]
+    @app.task  # type: ignore[untyped-decorator]
     async def pump() -> None:
+        # No timer of Faust's: it complains of every step that takes longer than its interval.
         try:
-            await runtime.pump()
+            while not app.should_stop:
+                await runtime.pump()
+                await asyncio.sleep(PUMP_EVERY_S)
         except Exception as error:
             await app.crash(error)
             raise
