@@ -198,36 +198,64 @@ def test_nothing_is_left_behind(demos: dict[str, Demo], name: str) -> None:
     assert list(demos[name].command.temporary.iterdir()) == []
 
 
-@pytest.fixture
-def started(tmp_path: Path) -> Iterator[Command]:
-    command = Command(["demo", "--report", str(tmp_path / "r.json")], tmp_path)
-    yield command
-    command.end()
+#: Ctrl-C comes so long after the run has begun: while workers start, while they get their partitions, and in
+#: the middle of things.
+INTERRUPTIONS_S = {"at_once": 0.0, "starting": 2.0, "running": 14.0}
 
 
-@pytest.mark.parametrize("after_s", [0.0, 2.0, 14.0])
-def test_ctrl_c_ends_it_in_order(started: Command, after_s: float) -> None:
-    started.run_folder()
-    time.sleep(after_s)
-    family = started.descendants()
-    assert len(family) >= 2
-    started.signal(signal.SIGINT)
-    asked_s = time.monotonic()
-    code = started.wait(STOP_S)
-    assert time.monotonic() - asked_s < STOP_S
-    assert code == 0, started.output
-    assert started.descendants() == []
-    assert list(started.temporary.iterdir()) == []
-    report = json.loads((started.folder / "r.json").read_text())
+@dataclass
+class Stopped:
+    """A demo that was interrupted."""
+
+    command: Command
+    code: int
+    took_s: float
+    left: list[Any]
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Stopped]]:
+    """Runs that were interrupted, at the times of INTERRUPTIONS_S."""
+    commands: dict[str, Command] = {}
+    ended: dict[str, Stopped] = {}
+    try:
+        for name, after_s in INTERRUPTIONS_S.items():
+            folder = tmp_path_factory.mktemp(name)
+            command = commands[name] = Command(["demo", "--report", str(folder / "r.json")], folder)
+            command.run_folder()
+            time.sleep(after_s)
+            assert len(command.descendants()) >= 2
+            command.signal(signal.SIGINT)
+            asked_s = time.monotonic()
+            code = command.wait(2 * STOP_S)
+            ended[name] = Stopped(command, code, time.monotonic() - asked_s, command.descendants())
+        yield ended
+    finally:
+        for command in commands.values():
+            command.end()
+
+
+@pytest.mark.parametrize("name", INTERRUPTIONS_S)
+def test_ctrl_c_ends_it_in_order(stopped: dict[str, Stopped], name: str) -> None:
+    run = stopped[name]
+    assert run.code == 0, run.command.output
+    assert run.took_s < STOP_S
+    assert run.left == []
+    assert list(run.command.temporary.iterdir()) == []
+    report = json.loads((run.command.folder / "r.json").read_text())
     assert set(report) == KEYS
-    if after_s > 10:
+    if name == "running":
         assert report["probes_joined"] > 0
-        assert report["store"]["link_evidence"] > 0, started.output
+        assert report["store"]["link_evidence"] > 0, run.command.output
 
 
-def test_kill_9_leaves_no_process(started: Command) -> None:
-    until(lambda: len(started.worker_pids()) == 2, 30, "no two workers")
-    time.sleep(4)
-    started.signal(signal.SIGKILL)
-    started.wait(5)
-    until(lambda: started.descendants() == [], 5, "processes live on")
+def test_kill_9_leaves_no_process(tmp_path: Path) -> None:
+    command = Command(["demo"], tmp_path)
+    try:
+        until(lambda: len(command.worker_pids()) == 2, 30, "no two workers")
+        time.sleep(3)
+        command.signal(signal.SIGKILL)
+        command.wait(5)
+        until(lambda: command.descendants() == [], 5, "processes live on")
+    finally:
+        command.end()
