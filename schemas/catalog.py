@@ -19,8 +19,9 @@ FOLDER = Path(__file__).parent / "avsc"
 class Schema:
     """One version of a topic's message.
 
-    `head` is the schema without the mapped rows, or the whole schema where the rows are ordinary
-    records; `row_dtype` is how NumPy maps a row, None where rows are ordinary.
+    `head` is the schema without the mapped arrays, or the whole schema where the rows are ordinary
+    records; `row_dtype` is how NumPy maps a row, None where rows are ordinary; `tables` are the mapped
+    arrays before the rows, by name.
     """
 
     topic: str
@@ -30,16 +31,29 @@ class Schema:
     head: Any
     fingerprint: bytes
     row_dtype: np.dtype[np.void] | None
+    tables: dict[str, np.dtype[np.void]]
 
 
-def _mapped_dtype(definition: dict[str, Any]) -> np.dtype[np.void] | None:
-    """dtype of the last field if it is an array of records of `fixed` fields only, else None."""
-    last = definition["fields"][-1]["type"]
-    if not (isinstance(last, dict) and last.get("type") == "array" and isinstance(last["items"], dict)):
-        return None
+def _mapped_arrays(definition: dict[str, Any]) -> dict[str, np.dtype[np.void]]:
+    """The arrays at the end of a schema whose elements are records of `fixed` fields only, in order."""
     sizes: dict[str, str] = {}
+    found: dict[str, np.dtype[np.void]] = {}
+    for field in definition["fields"]:
+        dtype = _mapped_dtype(field["type"], sizes)
+        if dtype is None:
+            found.clear()
+        else:
+            found[field["name"]] = dtype
+    return found
+
+
+def _mapped_dtype(array: Any, sizes: dict[str, str]) -> np.dtype[np.void] | None:
+    """dtype of the elements of such an array, None for any other type. `sizes`: formats of the types
+    defined so far, by name."""
+    if not (isinstance(array, dict) and array.get("type") == "array" and isinstance(array["items"], dict)):
+        return None
     columns: list[tuple[str, str]] = []
-    for field in last["items"]["fields"]:
+    for field in array["items"]["fields"]:
         kind = field["type"]
         if isinstance(kind, dict) and kind["type"] == "fixed":
             sizes[kind["name"]] = _numpy_format(kind)
@@ -60,13 +74,15 @@ def _numpy_format(fixed: dict[str, Any]) -> str:
 def _load(path: Path) -> Schema:
     definition = json.loads(path.read_text())
     parsed = fastavro.parse_schema(json.loads(path.read_text()))
-    row_dtype = _mapped_dtype(definition)
+    tables = _mapped_arrays(definition)
     head = parsed
-    if row_dtype is not None:
-        head = fastavro.parse_schema({**json.loads(path.read_text()), "fields": definition["fields"][:-1]})
+    if tables:
+        fields = definition["fields"][: -len(tables)]
+        head = fastavro.parse_schema({**json.loads(path.read_text()), "fields": fields})
+    row_dtype = tables.pop(definition["fields"][-1]["name"], None)
     # fastavro gives this fingerprint little-endian, which is what single-object encoding wants.
     crc = bytes.fromhex(fingerprint(to_parsing_canonical_form(definition), "CRC-64-AVRO"))
-    return Schema(path.parent.name, int(path.stem), definition, parsed, head, crc, row_dtype)
+    return Schema(path.parent.name, int(path.stem), definition, parsed, head, crc, row_dtype, tables)
 
 
 @cache

@@ -3,6 +3,9 @@
 A message with mapped rows is its head, written by fastavro, with the packed rows spliced in as the
 one block of the array that ends every such message. Reading does the reverse: fastavro reads the
 head, NumPy maps the rest. Any Avro reader reads the same bytes.
+
+A message may have further mapped arrays just before its rows. They stand in the head, under their
+names, as the bytes of the packed table: to be made with `tobytes`, and read with `numpy.frombuffer`.
 """
 
 from __future__ import annotations
@@ -14,7 +17,6 @@ import fastavro
 import numpy as np
 
 from schemas import catalog
-from schemas.catalog import Schema
 from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
 
@@ -30,22 +32,24 @@ def encode(
     """Write one message of `topic` with the newest schema.
 
     `head`: all fields but the mapped rows, or all fields where rows are ordinary records. `rows`:
-    shape (n,) of exactly the layout's dtype. Raises ValueError on another dtype, and what fastavro
-    raises on a head that does not fit the schema.
+    shape (n,) of exactly the layout's dtype. Further mapped arrays that the head lacks are empty.
+    Raises ValueError on another dtype, and what fastavro raises on a head that does not fit the schema.
     """
     schema = catalog.latest(topic)
     out = io.BytesIO()
     out.write(framing.prefix(schema))
+    if schema.tables:
+        head = dict(head)
+    packed = [(head.pop(name, b""), dtype) for name, dtype in schema.tables.items()]
     fastavro.schemaless_writer(out, schema.head, head, strict_allow_default=True)
+    for table, dtype in packed:
+        _write_packed(out, np.frombuffer(table, dtype))
     if schema.row_dtype is not None:
         if rows is None or rows.dtype != schema.row_dtype:
             raise ValueError(
                 f"{topic}: rows must be {schema.row_dtype}, not {None if rows is None else rows.dtype}"
             )
-        if len(rows):
-            out.write(_zigzag(len(rows)))
-            out.write(np.ascontiguousarray(rows).data)
-        out.write(b"\x00")
+        _write_packed(out, rows)
     elif rows is not None:
         raise ValueError(f"{topic} has no mapped rows; put records into the head")
     return out.getvalue()
@@ -72,23 +76,33 @@ def decode(
         raise BadMessage("undecodable", f"{type(error).__name__}: {error}") from error
     if not isinstance(head, dict):  # pragma: no cover - all our schemas are records
         raise BadMessage("undecodable", "not a record")
+    end = stream.tell()
+    head |= dict.fromkeys(reader.tables, b"")
+    for name, dtype in writer.tables.items():
+        table, end = _map_rows(message, end, dtype)
+        if name in reader.tables:
+            head[name] = _as_of_today(table, reader.tables[name]).tobytes()
     rows = None
     if writer.row_dtype is not None:
-        rows, end = _map_rows(message, stream.tell(), writer)
+        rows, end = _map_rows(message, end, writer.row_dtype)
         assert reader.row_dtype is not None
         rows = _as_of_today(rows, reader.row_dtype)
-    else:
-        end = stream.tell()
     if end != len(message):
         raise BadMessage("trailing_bytes", f"{len(message) - end} bytes after the end of the message")
     return head, rows
 
 
-def _map_rows(message: bytes, start: int, writer: Schema) -> tuple[np.ndarray, int]:
+def _write_packed(out: io.BytesIO, rows: np.ndarray) -> None:
+    """An Avro array of one block."""
+    if len(rows):
+        out.write(_zigzag(len(rows)))
+        out.write(np.ascontiguousarray(rows).data)
+    out.write(b"\x00")
+
+
+def _map_rows(message: bytes, start: int, dtype: np.dtype[np.void]) -> tuple[np.ndarray, int]:
     """The rows that begin at `start`, and where they end. Other writers may use several blocks, and
     the negative counts that carry a size."""
-    dtype = writer.row_dtype
-    assert dtype is not None
     blocks: list[np.ndarray] = []
     total = 0
     at = start

@@ -21,8 +21,14 @@ def problems(writer: dict[str, Any], reader: dict[str, Any]) -> list[str]:
     """Why messages written with `writer` cannot be read with `reader`, both as in `.avsc`; empty if
     they can. Every entry names the field."""
     found = _problems(writer, reader, _Names(writer), _Names(reader), reader["name"])
-    if _is_mapped(writer) != _is_mapped(reader):
+    mapped, still = _Names(writer).mapped, _Names(reader).mapped
+    if ("rows" in mapped) != ("rows" in still):
         found.append(f"{reader['name']}.rows: mapped rows must stay mapped rows, and the last field")
+    kept = {field["name"] for field in reader["fields"]} & {*mapped}
+    found += [
+        f"{reader['name']}.{name}: a mapped array must stay one, at the end"
+        for name in sorted(kept - {*still, "rows"})
+    ]
     return found
 
 
@@ -32,6 +38,7 @@ class _Names:
     def __init__(self, schema: Any) -> None:
         self.known: dict[str, dict[str, Any]] = {}
         self._collect(schema)
+        self.mapped = self._mapped(schema["fields"])
 
     def _collect(self, schema: Any) -> None:
         if isinstance(schema, list):
@@ -45,6 +52,17 @@ class _Names:
                     self._collect(schema[part])
             for field in schema.get("fields", ()):
                 self._collect(field["type"])
+
+    def _mapped(self, fields: list[dict[str, Any]]) -> list[str]:
+        """The arrays of fixed-only records with which a schema ends."""
+        found: list[str] = []
+        for field in fields:
+            items = field["type"].get("items") if isinstance(field["type"], dict) else None
+            if isinstance(items, dict) and _is_fixed_only(items, self):
+                found.append(field["name"])
+            else:
+                found.clear()
+        return found
 
     def resolve(self, schema: Any) -> Any:
         """The definition behind a name, or of a type written as {"type": ...}."""
@@ -90,7 +108,7 @@ def _problems(  # noqa: PLR0911 - one kind of type after the other
 def _record_problems(writer: Any, reader: Any, ours: _Names, theirs: _Names, path: str) -> list[str]:
     found = [] if writer["name"] == reader["name"] else [f"{path}: was called {writer['name']}"]
     written = {field["name"]: field for field in writer["fields"]}
-    are_rows = path.endswith(".rows[]") and _is_fixed_only(reader, theirs)
+    are_rows = path.split(".")[1:] in [[f"{name}[]"] for name in theirs.mapped]
     for field in reader["fields"]:
         name = f"{path}.{field['name']}"
         if field["name"] in written:
@@ -111,9 +129,3 @@ def _union_problems(writer: Any, reader: Any, ours: _Names, theirs: _Names, path
 
 def _is_fixed_only(record: Any, names: _Names) -> bool:
     return all(_kind(names.resolve(field["type"])) == "fixed" for field in record["fields"])
-
-
-def _is_mapped(schema: dict[str, Any]) -> bool:
-    last = schema["fields"][-1]
-    items = last["type"].get("items") if isinstance(last["type"], dict) else None
-    return last["name"] == "rows" and isinstance(items, dict) and _is_fixed_only(items, _Names(schema))

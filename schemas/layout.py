@@ -11,7 +11,7 @@ sections "Complex Types / Fixed" and "Logical Types / Decimal".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,10 +63,10 @@ class Layout:
         """Packed structured dtype; ``itemsize`` is the number of bytes of a row on the wire."""
         return np.dtype([(f.name, f.numpy_format) for f in self.fields])
 
-    def avro(self) -> dict[str, Any]:
+    def avro(self, earlier: Iterable[Layout] = ()) -> dict[str, Any]:
         """The Avro record schema of one row. A ``fixed`` type is defined at its first use and
-        named after, as Avro demands."""
-        defined: set[str] = set()
+        named after, as Avro demands; `earlier`: layouts that come before it in the same schema."""
+        defined = {_type_of(field) for layout in earlier for field in layout.fields}
         return {
             "type": "record",
             "name": self.name,
@@ -75,8 +75,12 @@ class Layout:
         }
 
 
+def _type_of(field: Field) -> str:
+    return f"{field.kind.capitalize()}{field.size_bytes}"
+
+
 def _avro_type(field: Field, defined: set[str]) -> Any:
-    name = f"{field.kind.capitalize()}{field.size_bytes}"
+    name = _type_of(field)
     if name in defined:
         return name
     defined.add(name)

@@ -1,4 +1,4 @@
-"""The three row layouts of the high-volume topics, and the numbers their fields take.
+"""The row layouts of the high-volume topics, and the numbers their fields take.
 
 Points in time are microseconds since 1970 (a ``decimal`` of 8 bytes carries 18 digits; nanoseconds
 since 1970 have 19), durations are nanoseconds.
@@ -106,6 +106,24 @@ EVIDENCE = Layout(
         _int("lost", 4, "probes last seen on the near side"),
         _int("altered", 4, "packets whose content differs between the two sides"),
         _int("mirror_missing", 4, "copies that the far side should have mirrored and did not"),
+    ),
+)
+
+#: Of the ways between two switches, not of links: what became of the probes sent from one to the other.
+PAIRS = Layout(
+    "PairCount",
+    NAMESPACE,
+    (
+        _int("kind", 1, "0 North-South, 1 East-West, 2 inter-Prober"),
+        _int("from_node", 4, "decapsulating ToR; of kinds without one the switch that the Prober hangs on"),
+        _int("to_node", 4, "ToR of the target; of a target that is a Prober the switch that it hangs on"),
+        _int("probes", 4, "probes sent"),
+        _int("answered", 4, "replies that came in time"),
+        _int("network_lost", 4, "lost in the network, there or back: verdicts network_loss and loop"),
+        _int("silent", 4, "not answered although the target's ToR saw them: verdict host_silent"),
+        _int("altered", 4, "content altered on the way: verdicts altered and corrupted"),
+        _int("rtt_sum_ns", 8, "sum of the round-trip times of those answered, ns"),
+        _int("rtt_max_ns", 8, "longest of them, ns; 0: none was answered"),
     ),
 )
 

@@ -120,6 +120,7 @@ def retention_statements(retention: Retention) -> tuple[str, ...]:
         ("link_evidence", "slot", retention.link_evidence_days),
         ("slots", "slot", retention.link_evidence_days),
         ("mirror_counts", "slot", retention.link_evidence_days),
+        ("pair_counts", "slot", retention.link_evidence_days),
         ("link_minutes_rolled", "minute", retention.link_minutes_days),
         ("fault_events", "detected_at", retention.fault_events_days),
         ("dead_letters", "written_at", retention.dead_letters_days),

@@ -12,7 +12,7 @@ from schemas import topics
 from schemas.codec import decode
 from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
-from schemas.rows import Leg
+from schemas.rows import PAIRS, Kind, Leg
 from sinks.columns import (
     Origin,
     Record,
@@ -33,6 +33,7 @@ INSERT_ORDER = (
     "probe_results",
     "link_evidence",
     "mirror_counts",
+    "pair_counts",
     "slots",
     "fault_events",
     "dead_letters",
@@ -43,10 +44,12 @@ DAY_COLUMN = {
     "probe_results": "sent_at",
     "link_evidence": "slot",
     "mirror_counts": "slot",
+    "pair_counts": "slot",
     "slots": "slot",
 }
 
 LEG_NAMES = np.array([leg.name.lower() for leg in Leg], dtype=object)
+KIND_NAMES = np.array([kind.name.lower() for kind in Kind], dtype=object)
 
 _SINGLE_OBJECT = SingleObject()
 
@@ -133,9 +136,6 @@ def _evidence(head: Record, mapped: np.ndarray | None, names: NodeNames) -> list
     n = len(mapped)
     slot = times([head["slot_us"]], "slot_us")[0]
     partition = integers([head["partition"]], np.int32, "partition")[0]
-    legs = mapped["leg"]
-    if n and (legs.min() < 0 or legs.max() >= len(LEG_NAMES)):
-        raise BadMessage("out_of_range", f"leg from {legs.min()} to {legs.max()}")
     evidence = TableRows(
         "link_evidence",
         {
@@ -143,7 +143,7 @@ def _evidence(head: Record, mapped: np.ndarray | None, names: NodeNames) -> list
             "input_partition": np.full(n, partition),
             "from_node": names(mapped["from_node"]),
             "to_node": names(mapped["to_node"]),
-            "leg": LEG_NAMES[legs],
+            "leg": _named(mapped["leg"], LEG_NAMES, "leg"),
             **{name: narrow(mapped[name], np.uint32, name) for name in _EVIDENCE_COUNTS},
         },
     )
@@ -160,7 +160,9 @@ def _evidence(head: Record, mapped: np.ndarray | None, names: NodeNames) -> list
             "evidence_rows": np.array([n], dtype=np.uint32),
         },
     )
-    return [evidence, _mirror_counts(head["exporters"], slot, partition, names), summary]
+    mirrors = _mirror_counts(head["exporters"], slot, partition, names)
+    pairs = _pair_counts(np.frombuffer(head["pairs"], PAIRS.dtype), slot, partition, names)
+    return [evidence, mirrors, pairs, summary]
 
 
 _EVIDENCE_COUNTS = ("passed", "lost", "altered", "mirror_missing")
@@ -180,6 +182,33 @@ def _mirror_counts(exporters: Sequence[Record], slot: int, partition: int, names
             "lost": integers((e["lost"] for e in exporters), np.uint64, "lost"),
         },
     )
+
+
+def _pair_counts(pairs: np.ndarray, slot: int, partition: int, names: NodeNames) -> TableRows:
+    n = len(pairs)
+    return TableRows(
+        "pair_counts",
+        {
+            "slot": np.full(n, slot, np.int64),
+            "input_partition": np.full(n, partition, np.int32),
+            "kind": _named(pairs["kind"], KIND_NAMES, "kind"),
+            "from_node": names(pairs["from_node"]),
+            "to_node": names(pairs["to_node"]),
+            **{name: narrow(pairs[name], np.uint32, name) for name in _PAIR_COUNTS},
+            **{name: narrow(pairs[name], np.uint64, name) for name in ("rtt_sum_ns", "rtt_max_ns")},
+        },
+    )
+
+
+_PAIR_COUNTS = ("probes", "answered", "network_lost", "silent", "altered")
+
+
+def _named(numbers: np.ndarray, texts_of: np.ndarray, name: str) -> np.ndarray:
+    """The names of small numbers. Raises BadMessage if one has none."""
+    if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(texts_of)):
+        raise BadMessage("out_of_range", f"{name} from {numbers.min()} to {numbers.max()}")
+    found: np.ndarray = texts_of[numbers]
+    return found
 
 
 def _counts(counts: dict[str, int]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from schemas.rows import EVIDENCE, Leg, rows_of
 from streams.hops import Hops
+from streams.pairs import PairCounts
 from streams.paths import Crossings, Legs
 from streams.places import Places
 from streams.probes import Probes
@@ -139,6 +140,7 @@ class Slot:
     altered: I4 = field(init=False)
     missing: I4 = field(init=False)
     verdicts: I8 = field(default_factory=lambda: np.zeros(len(Verdict), np.int64))
+    pairs: PairCounts = field(default_factory=PairCounts)
     digests: int = 0
     late_outcomes: int = 0
     late_digests: int = 0
@@ -160,6 +162,7 @@ class Slot:
             np.add(counter, np.bincount(chosen, minlength=self.cells), out=counter, casting="unsafe")
         verdict = judgement.verdict if mine is None else judgement.verdict[mine]
         self.verdicts += np.bincount(verdict, minlength=len(Verdict))
+        self.pairs.add(probes, judgement, mine)
         wrong = (judgement.place >= 0) & (judgement.leg >= 0)
         if mine is not None:
             wrong &= mine

@@ -141,8 +141,8 @@ class PartitionJoin:
 
     @property
     def has_open_work(self) -> bool:
-        """Whether anything waits for time to pass."""
-        return bool(self._in_flight)
+        """Whether rows wait for time to pass. Not so once all sources have ended: then nothing does."""
+        return bool(self.open_rows)
 
     @property
     def watermark_us(self) -> int:
@@ -403,6 +403,7 @@ class PartitionJoin:
                 for switch, counts in sorted(slot.mirrors.items())
             ],
             "examples": slot.example_records(self._network.places),
+            "pairs": slot.pairs.rows().tobytes(),
         }
 
     # -- where we stand -------------------------------------------------------------------------

@@ -46,8 +46,9 @@ def _message(topic: Topic) -> str:
     ]
     for title, name, fields in _records(schema.definition):
         head = f"An element of `{title}`, `{name}`:" if title else ""
-        if title == "rows" and schema.row_dtype is not None:
-            head = f"An element of `{title}`, `{name}`, {schema.row_dtype.itemsize} bytes:"
+        packed = {"rows": schema.row_dtype, **schema.tables}.get(title)
+        if packed is not None:
+            head = f"An element of `{title}`, `{name}`, {packed.itemsize} bytes:"
         rows = [[code(f["name"]), _type_name(f["type"]), f.get("doc", "")] for f in fields]
         sections += [head, table(["Field", "Type", "Meaning"], rows)]
     return "\n\n".join(section for section in sections if section)

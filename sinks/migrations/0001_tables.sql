@@ -109,6 +109,31 @@ ORDER BY (slot, input_partition, switch)
 SETTINGS non_replicated_deduplication_window = 0, ttl_only_drop_parts = 1
 COMMENT 'Mirror copies per exporter, slot and input partition';
 
+CREATE TABLE IF NOT EXISTS pair_counts
+(
+    slot DateTime64(6, 'UTC') COMMENT 'Start of the slot of event time',
+    input_partition Int32 COMMENT 'Partition of the joined topics',
+    kind LowCardinality(String) COMMENT 'north_south, east_west, inter_prober',
+    from_node LowCardinality(String) COMMENT 'Decapsulating ToR; of kinds without one the switch that the Prober hangs on',
+    to_node LowCardinality(String) COMMENT 'ToR of the target; of a target that is a Prober the switch that it hangs on',
+    probes UInt32 COMMENT 'Probes sent',
+    answered UInt32 COMMENT 'Replies that came in time',
+    network_lost UInt32 COMMENT 'Lost in the network, there or back: verdicts network_loss and loop',
+    silent UInt32 COMMENT 'Not answered although the ToR of the target saw them: verdict host_silent',
+    altered UInt32 COMMENT 'Content altered on the way: verdicts altered and corrupted',
+    rtt_sum_ns UInt64 COMMENT 'Sum of the round-trip times of those answered, ns',
+    rtt_max_ns UInt64 COMMENT 'Longest of them, ns; 0: none was answered',
+    kafka_topic LowCardinality(String),
+    kafka_partition Int32,
+    kafka_offset UInt64,
+    kafka_index UInt32 COMMENT 'Row within the message'
+)
+ENGINE = ReplacingMergeTree(kafka_offset)
+PARTITION BY toDate(slot)
+ORDER BY (slot, input_partition, kind, from_node, to_node)
+SETTINGS non_replicated_deduplication_window = 0, ttl_only_drop_parts = 1
+COMMENT 'What became of the probes between each pair of switches, exactly, per slot and input partition';
+
 CREATE TABLE IF NOT EXISTS fault_events
 (
     fault_id String COMMENT 'Stable over the life of the fault',

@@ -145,33 +145,43 @@ LEFT JOIN
 ) AS e ON e.from_node = l.from_node AND e.to_node = l.to_node
 ORDER BY covered, from_node, to_node;
 
--- From where to which pod, over the last hour. Bad probes are counted exactly, as all of them are kept. How many were
--- sent is estimated from the sample of ok probes and the share it is of all ok probes (known from slots), so
--- loss_rate is an estimate that is good where `sampled` is large, and NULL where nothing was sampled.
-CREATE OR REPLACE VIEW pod_matrix AS
-WITH
-    (SELECT slot FROM newest_slot) - INTERVAL 1 HOUR AS since,
-    (SELECT sum(verdicts['ok']) FROM slots FINAL WHERE slot > (SELECT slot FROM newest_slot) - INTERVAL 1 HOUR)
-        AS ok_sent,
-    (
-        SELECT countIf(sampled) FROM probe_results FINAL
-        WHERE sent_at > (SELECT slot FROM newest_slot) - INTERVAL 1 HOUR
-    ) AS ok_kept
+-- Probes from switch to switch over the last hour, all of them counted: from the decapsulating ToR, or for kinds without
+-- one from the switch that the Prober hangs on, to the ToR of the target. Losses in the network and silent hosts are
+-- kept apart. For other periods ask pair_counts.
+CREATE OR REPLACE VIEW tor_matrix AS
 SELECT
-    r.kind AS kind,
-    if(r.via = '', r.prober, v.pod) AS from_pod,
-    t.pod AS to_pod,
-    countIf(r.sampled) AS sampled,
-    countIf(r.verdict = 'network_loss') AS network_losses,
-    countIf(r.verdict = 'host_silent') AS silent,
-    countIf(r.verdict IN ('altered', 'corrupted')) AS altered,
-    if(sampled = 0, NULL, sampled * ok_sent / ok_kept + countIf(NOT r.sampled)) AS probes_estimated,
-    network_losses / probes_estimated AS loss_rate,
-    quantileExactOrNullIf(0.5)(r.rtt_ns, r.sampled) / 1e3 AS rtt_us_median,
-    quantileExactOrNullIf(0.99)(r.rtt_ns, r.sampled) / 1e3 AS rtt_us_p99
-FROM probe_results AS r FINAL
-LEFT JOIN nodes AS v ON v.name = r.via
-LEFT JOIN nodes AS t ON t.name = r.target
-WHERE r.sent_at > since
+    kind, from_node, to_node,
+    sum(p.probes) AS probes,
+    sum(p.answered) AS answered,
+    sum(p.network_lost) AS network_losses,
+    network_losses / probes AS loss_rate,
+    sum(p.silent) AS silent,
+    silent / probes AS silent_rate,
+    sum(p.altered) AS altered,
+    if(answered = 0, NULL, sum(p.rtt_sum_ns) / answered / 1e3) AS rtt_us_mean,
+    if(answered = 0, NULL, max(p.rtt_max_ns) / 1e3) AS rtt_us_max
+FROM pair_counts AS p FINAL
+WHERE p.slot > (SELECT slot FROM newest_slot) - INTERVAL 1 HOUR
+GROUP BY kind, from_node, to_node
+ORDER BY loss_rate DESC, kind, from_node, to_node;
+
+-- The same from pod to pod. A switch that is in no pod stands for itself.
+CREATE OR REPLACE VIEW pod_matrix AS
+SELECT
+    m.kind AS kind,
+    if(f.pod = '', m.from_node, f.pod) AS from_pod,
+    if(t.pod = '', m.to_node, t.pod) AS to_pod,
+    sum(m.probes) AS probes,
+    sum(m.answered) AS answered,
+    sum(m.network_losses) AS network_losses,
+    network_losses / probes AS loss_rate,
+    sum(m.silent) AS silent,
+    silent / probes AS silent_rate,
+    sum(m.altered) AS altered,
+    if(answered = 0, NULL, sum(m.rtt_us_mean * m.answered) / answered) AS rtt_us_mean,
+    max(m.rtt_us_max) AS rtt_us_max
+FROM tor_matrix AS m
+LEFT JOIN nodes AS f ON f.name = m.from_node
+LEFT JOIN nodes AS t ON t.name = m.to_node
 GROUP BY kind, from_pod, to_pod
 ORDER BY kind, from_pod, to_pod;

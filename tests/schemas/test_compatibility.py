@@ -16,7 +16,7 @@ import pytest
 from schemas import catalog, topics
 from schemas.codec import decode
 from schemas.compatibility import problems
-from tests.schemas.traffic import EVERY_EXAMPLE, by_fastavro, load, rows_of
+from tests.schemas.traffic import EVERY_EXAMPLE, by_fastavro, head_of, load, rows_of
 
 
 @pytest.mark.parametrize("topic", catalog.topics())
@@ -37,7 +37,7 @@ def test_fingerprints_of_published_versions():
 FINGERPRINTS = {
     "dead-letters": "0cc89661fba12596",
     "faults": "292ce028b35314aa",
-    "link-evidence": "74b9876aa648aab7",
+    "link-evidence": "db40245672c4b56e",
     "mirror-digests": "1cf3cbe40cd53a72",
     "probe-outcomes": "f40b32c8f2d24862",
     "probe-results": "03c5303aa925b01f",
@@ -76,13 +76,13 @@ def test_a_new_column_reads_as_zero_from_old_messages(topic, second_version):
     definition["fields"].insert(0, {"name": "site", "type": "string", "default": "here"})
     row = definition["fields"][-1]["type"]["items"]
     row["fields"].insert(1, {"name": "hops", "type": {"type": "fixed", "name": "Int2", "size": 2} | DECIMAL2})
-    _define_once(row)
+    _define_once(definition)
     old, new = second_version(topic, definition)
     assert problems(old.definition, new.definition) == []
     for path in [p for t, p in EVERY_EXAMPLE if t == topic]:
         value = load(old, path)
         head, rows = decode(topic, by_fastavro(old, value))
-        assert head == {"site": "here"} | {k: v for k, v in value.items() if k != "rows"}
+        assert head == {"site": "here"} | head_of(old, value)
         assert rows is not None
         assert rows.dtype == new.row_dtype
         assert not rows["hops"].any()
@@ -100,15 +100,40 @@ def test_a_new_column_reads_as_zero_from_old_messages(topic, second_version):
 DECIMAL2 = {"logicalType": "decimal", "precision": 4, "scale": 0}
 
 
-def _define_once(row: dict[str, Any]) -> None:
+def _define_once(record: dict[str, Any], seen: set[str] | None = None) -> None:
     """Later fields use the name of a type that an earlier one has defined."""
-    seen: set[str] = set()
-    for field in row["fields"]:
+    seen = set() if seen is None else seen
+    for field in record["fields"]:
         kind = field["type"]
-        if isinstance(kind, dict):
+        if isinstance(kind, dict) and kind["type"] == "array" and isinstance(kind["items"], dict):
+            _define_once(kind["items"], seen)
+        elif isinstance(kind, dict) and kind["type"] == "fixed":
             if kind["name"] in seen:
                 field["type"] = kind["name"]
             seen.add(kind["name"])
+
+
+def test_a_further_mapped_array_may_come_and_may_grow(second_version):
+    """`pairs` stands before `rows`: old messages without it, or with fewer columns, are read all the same."""
+    definition = first(topics.EVIDENCE)
+    extra = {"name": "rtt_min_ns", "type": "Int8"}
+    next(f for f in definition["fields"] if f["name"] == "pairs")["type"]["items"]["fields"].append(extra)
+    site = {"name": "site", "type": "Int4"}
+    more = {"type": "record", "name": "SiteCount", "fields": [site]}
+    definition["fields"].insert(
+        -1, {"name": "sites", "type": {"type": "array", "items": more}, "default": []}
+    )
+    old, new = second_version(topics.EVIDENCE, definition)
+    assert problems(old.definition, new.definition) == []
+    path = next(p for t, p in EVERY_EXAMPLE if p.stem == "a-slot-with-losses")
+    value = load(old, path)
+    head, rows = decode(topics.EVIDENCE, by_fastavro(old, value))
+    pairs = np.frombuffer(head["pairs"], new.tables["pairs"])
+    before = np.frombuffer(head_of(old, value)["pairs"], old.tables["pairs"])
+    assert len(pairs) and not pairs["rtt_min_ns"].any()
+    assert all(np.array_equal(pairs[name], before[name]) for name in before.dtype.names or ())
+    assert head["sites"] == b""
+    assert rows is not None and rows.tobytes() == rows_of(old, value["rows"]).tobytes()
 
 
 def test_a_new_field_of_ordinary_records(second_version):
@@ -152,6 +177,12 @@ REFUSED = {
     "rows that are not last": (
         topics.OUTCOMES,
         lambda f, d: d["fields"].append({"name": "x", "type": "int", "default": 0}),
+    ),
+    "an ordinary column among further mapped ones": (
+        topics.EVIDENCE,
+        lambda f, d: f["pairs"]["type"]["items"]["fields"].append(
+            {"name": "x", "type": "long", "default": 0}
+        ),
     ),
     "an ordinary column among mapped ones": (
         topics.OUTCOMES,

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from schemas import catalog, topics
 from schemas.codec import decode
-from schemas.layout import DIGITS_BY_BYTES, Field
-from schemas.rows import DIGEST, EVIDENCE, OUTCOME, rows_of
+from schemas.layout import DIGITS_BY_BYTES, Field, Layout
+from schemas.rows import DIGEST, EVIDENCE, OUTCOME, PAIRS, rows_of
 from tests.schemas.traffic import EVERY_EXAMPLE, EXAMPLES, MAPPED, by_codec, load, read_by_fastavro
 from tests.schemas.traffic import rows_of as rows_from_records
 
@@ -24,12 +24,16 @@ LAYOUT = dict(zip(MAPPED, (OUTCOME, DIGEST, EVIDENCE), strict=True))
 @pytest.mark.parametrize("topic", MAPPED)
 def test_the_avsc_is_the_layout(topic):
     schema = catalog.latest(topic)
-    assert schema.definition["fields"][-1]["type"]["items"] == LAYOUT[topic].avro()
+    earlier = [PAIRS] if topic == topics.EVIDENCE else []
+    assert schema.tables == ({"pairs": PAIRS.dtype} if earlier else {})
+    assert schema.definition["fields"][-1]["type"]["items"] == LAYOUT[topic].avro(earlier)
+    if earlier:
+        assert schema.definition["fields"][-2]["type"]["items"] == PAIRS.avro()
     assert schema.row_dtype == LAYOUT[topic].dtype
     assert LAYOUT[topic].dtype.itemsize == sum(f.size_bytes for f in LAYOUT[topic].fields)
 
 
-def records(topic: str) -> st.SearchStrategy:
+def records(layout: Layout) -> st.SearchStrategy:
     def column(field: Field) -> st.SearchStrategy:
         if field.kind == "int":
             # fastavro's decimal carries what the precision promises, which is less than the bytes do.
@@ -37,8 +41,8 @@ def records(topic: str) -> st.SearchStrategy:
             return st.integers(-most, most).map(Decimal)
         return st.binary(min_size=field.size_bytes, max_size=field.size_bytes)
 
-    row = st.tuples(*(column(f) for f in LAYOUT[topic].fields))
-    names = [f.name for f in LAYOUT[topic].fields]
+    row = st.tuples(*(column(f) for f in layout.fields))
+    names = [f.name for f in layout.fields]
     return st.lists(row.map(lambda values: dict(zip(names, values, strict=True))), max_size=5)
 
 
@@ -52,7 +56,9 @@ def head_of(topic: str) -> dict:
 @settings(max_examples=40, deadline=None)
 def test_fastavro_reads_the_spliced_rows(topic, data):
     schema = catalog.latest(topic)
-    value = {**head_of(topic), "rows": data.draw(records(topic))}
+    value = {**head_of(topic), "rows": data.draw(records(LAYOUT[topic]))}
+    if topic == topics.EVIDENCE:
+        value["pairs"] = data.draw(records(PAIRS))
     message = by_codec(schema, value)
     assert read_by_fastavro(schema, message) == value
     out = io.BytesIO()
@@ -72,7 +78,7 @@ def long(value: int) -> bytes:
 def test_several_blocks_and_counts_with_sizes_are_mapped(topic, data):
     """Avro lets a writer cut an array into blocks, and say each block's size after a negative count."""
     schema = catalog.latest(topic)
-    blocks = data.draw(st.lists(records(topic).filter(len), min_size=2, max_size=4))
+    blocks = data.draw(st.lists(records(LAYOUT[topic]).filter(len), min_size=2, max_size=4))
     value = {**head_of(topic), "rows": []}
     message = by_codec(schema, value)[:-1]
     for block in blocks:

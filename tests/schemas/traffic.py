@@ -56,10 +56,20 @@ def _typed(kind: Any, value: Any, names: dict[str, Any]) -> Any:  # noqa: PLR091
 def rows_of(schema: Schema, records: list[dict[str, Any]]) -> np.ndarray:
     """Records as fastavro has them, as the packed table."""
     assert schema.row_dtype is not None
-    rows = np.zeros(len(records), schema.row_dtype)
+    return _packed(schema.row_dtype, records)
+
+
+def head_of(schema: Schema, value: dict[str, Any]) -> dict[str, Any]:
+    """A message as fastavro has it, as the head that the codec takes and gives."""
+    head = {name: field for name, field in value.items() if name != "rows" or schema.row_dtype is None}
+    return head | {name: _packed(dtype, head[name]).tobytes() for name, dtype in schema.tables.items()}
+
+
+def _packed(dtype: np.dtype[np.void], records: list[dict[str, Any]]) -> np.ndarray:
+    rows = np.zeros(len(records), dtype)
     for i, record in enumerate(records):
         for name, value in record.items():
-            kind = schema.row_dtype[name].kind
+            kind = dtype[name].kind
             number = int.from_bytes(value, "big") if kind == "u" else value
             rows[name][i] = np.void(value) if kind == "V" else int(number)
     return rows
@@ -68,8 +78,7 @@ def rows_of(schema: Schema, records: list[dict[str, Any]]) -> np.ndarray:
 def by_codec(schema: Schema, value: dict[str, Any]) -> bytes:
     if schema.row_dtype is None:
         return encode(schema.topic, value)
-    head = {name: field for name, field in value.items() if name != "rows"}
-    return encode(schema.topic, head, rows_of(schema, value["rows"]))
+    return encode(schema.topic, head_of(schema, value), rows_of(schema, value["rows"]))
 
 
 def by_fastavro(schema: Schema, value: dict[str, Any]) -> bytes:

@@ -41,6 +41,11 @@ def as_message(topic: str, value: dict[str, Any]) -> bytes:
         if isinstance(value.get("payload"), str):
             value = {**value, "payload": value["payload"].encode("latin-1")}
         return encode(topic, value)
+    tables = catalog.latest(topic).tables
     head = {name: field for name, field in value.items() if name != "rows"}
-    rows = np.array([tuple(row[name] for name in dtype.names or ()) for row in value["rows"]], dtype=dtype)
-    return encode(topic, head, rows)
+    head |= {name: _packed(value[name], table).tobytes() for name, table in tables.items()}
+    return encode(topic, head, _packed(value["rows"], dtype))
+
+
+def _packed(rows: list[dict[str, Any]], dtype: np.dtype[np.void]) -> np.ndarray:
+    return np.array([tuple(row[name] for name in dtype.names or ()) for row in rows], dtype=dtype)

@@ -87,7 +87,7 @@ def test_every_example_message_has_its_rows(bootstrap: str, chdb: Store, lab: Fa
         report = sink.finish()
     assert report.drained and report.dead_letters == 0
     assert report.rows == {
-        "probe_results": 4, "link_evidence": 6, "mirror_counts": 2, "slots": 2,
+        "probe_results": 4, "link_evidence": 6, "mirror_counts": 2, "pair_counts": 3, "slots": 2,
         "fault_events": 3, "dead_letters": 2,
     }  # fmt: skip
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fabric.model import Fabric
+from schemas import topics
 from sinks.columns import Origin
 from sinks.inventory import inventory_rows
 from sinks.names import NodeNames
@@ -94,14 +95,49 @@ def test_coverage(filled: Store, lab: Fabric) -> None:
     assert covered["tor-1-1", "server-1-1-1"]["legs"] == ["probe"]
 
 
+def test_tor_matrix(filled: Store) -> None:
+    rows = ask(filled, "SELECT * FROM tor_matrix")
+    assert [(r["kind"], r["from_node"], r["to_node"], r["probes"], r["network_losses"]) for r in rows] == [
+        ("north_south", "border-1", "tor-1-1", 4, 1),
+        ("east_west", "tor-2-1", "tor-1-2", 3, 0),
+        ("north_south", "border-1", "tor-1-2", 2, 0),
+    ]
+    assert [r["silent_rate"] for r in rows] == [0, 0, 0.5]
+
+
 def test_pod_matrix(filled: Store) -> None:
-    rows = {(r["kind"], r["from_pod"], r["to_pod"]): r for r in ask(filled, "SELECT * FROM pod_matrix")}
-    assert set(rows) == {("north_south", "prober-1", "pod-1"), ("east_west", "pod-2", "pod-1")}
-    north = rows["north_south", "prober-1", "pod-1"]
-    # One ok probe was kept of the six that were sent, and two bad ones besides.
-    assert north["probes_estimated"] == 8
-    assert north["loss_rate"] == 1 / 8
-    assert rows["east_west", "pod-2", "pod-1"]["probes_estimated"] is None
+    east, north = ask(filled, "SELECT * FROM pod_matrix")
+    assert north == {
+        "kind": "north_south",
+        "from_pod": "border-1",
+        "to_pod": "pod-1",
+        "probes": 6,
+        "answered": 4,
+        "network_losses": 1,
+        "loss_rate": 1 / 6,
+        "silent": 1,
+        "silent_rate": 1 / 6,
+        "altered": 0,
+        "rtt_us_mean": pytest.approx(412.345),
+        "rtt_us_max": 430.12,
+    }
+    assert (east["kind"], east["from_pod"], east["to_pod"]) == ("east_west", "pod-2", "pod-1")
+    assert (east["probes"], east["answered"], east["altered"], east["loss_rate"]) == (3, 2, 1, 0)
+    assert (east["rtt_us_mean"], east["rtt_us_max"]) == (505, 510)
+
+
+def test_a_pair_without_an_answer_has_no_round_trip(filled: Store, names: NodeNames) -> None:
+    value = example(topics.EVIDENCE, "a-slot-with-losses")
+    value["pairs"] = [
+        value["pairs"][0] | {"kind": 2, "from_node": 11, "to_node": 9}
+        | {"answered": 0, "network_lost": 4, "rtt_sum_ns": 0, "rtt_max_ns": 0}
+    ]  # fmt: skip
+    value["partition"] = 7
+    for rows in rows_of_message(as_message(topics.EVIDENCE, value), Origin(topics.EVIDENCE, 0, 9), names):
+        filled.insert(rows.table, rows.columns)
+    (row,) = ask(filled, "SELECT * FROM pod_matrix WHERE kind = 'inter_prober'")
+    assert (row["from_pod"], row["to_pod"], row["loss_rate"]) == ("border-1", "spine-1", 1)
+    assert row["rtt_us_mean"] is None and row["rtt_us_max"] is None
 
 
 def test_only_the_newest_inventory_shows(filled: Store, lab: Fabric) -> None:

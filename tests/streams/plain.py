@@ -100,6 +100,9 @@ class Cell:
 class PlainSlot:
     cells: dict[tuple[int, int, int], Cell] = field(default_factory=lambda: defaultdict(Cell))
     verdicts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    pairs: dict[tuple[int, int, int], list[tuple[str, int]]] = field(
+        default_factory=lambda: defaultdict(list)
+    )
     digests: int = 0
     late_outcomes: int = 0
     late_digests: int = 0
@@ -353,6 +356,9 @@ class PlainJoin:
         ends = self.ends(probe)
         verdict = self.judge(probe, legs, ends, doubled_replies, probes)
         slot.verdicts[verdict.what] += 1
+        origin = ends["via"] if probe["kind"] == 1 else ends["attached"]
+        if origin is not None and ends["tor"] is not None:
+            slot.pairs[probe["kind"], origin, ends["tor"]].append((verdict.what, probe["rtt_ns"]))
         self.count(slot, probe, legs, ends, verdict)
         if verdict.what != "ok" or self.sampled(probe):
             self.results.append(self.record(probe, legs, ends, verdict))
@@ -644,6 +650,14 @@ class PlainJoin:
             for verdict, kept in sorted(cell.examples.items())
             for sent, probe_id in sorted(kept)[:3]
         ]
+        pairs = []
+        for pair, fates in sorted(slot.pairs.items()):
+            verdicts = [what for what, _ in fates]
+            rtts = [rtt for _, rtt in fates if rtt >= 0]
+            lost = verdicts.count("network_loss") + verdicts.count("loop")
+            altered = verdicts.count("altered") + verdicts.count("corrupted")
+            counts = len(fates), len(rtts), lost, verdicts.count("host_silent"), altered
+            pairs.append((*pair, *counts, sum(rtts), max(rtts, default=0)))
         head = {
             "partition": self.partition,
             "slot_us": number * settings.slot_us,
@@ -660,6 +674,7 @@ class PlainJoin:
                 {"switch": s, "received": r, "lost": k} for s, (r, k) in sorted(slot.exporters.items())
             ],
             "examples": examples[:300],
+            "pairs": pairs,
         }
         return head, [(a, b, leg, c.passed, c.lost, c.altered, c.missing) for (a, b, leg), c in cells]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.rows import EVIDENCE
+from schemas.rows import EVIDENCE, PAIRS
 from streams.join import Network
 from streams.settings import JoinSettings
 from tests.streams.logs import SMALL, Scenario, record
@@ -82,7 +82,8 @@ def compare(scenario: Scenario, seed: int, settings: JoinSettings = ALL) -> None
         assert sorted(said.evidence) == sorted(head["slot_us"] for head, _ in plain.evidence.values())
         for head, rows in plain.evidence.values():
             said_head, said_rows = said.evidence[head["slot_us"]]
-            assert said_head == head
+            pairs = np.frombuffer(said_head["pairs"], PAIRS.dtype).tolist()
+            assert {**said_head, "pairs": pairs} == head
             assert np.frombuffer(said_rows, EVIDENCE.dtype).tolist() == rows
 
 
