@@ -111,6 +111,7 @@ def build_app(settings: WorkerSettings) -> Any:
         KafkaStateReader(kafka.librdkafka(), framing),
         flow=FaustFlow(app),
         framing=framing,
+        generation=lambda: app.consumer_generation_id,
     )
     joined = app.topic(topics.OUTCOMES, topics.DIGESTS, key_serializer="raw", value_serializer="raw")
     evidence = app.topic(topics.EVIDENCE, key_serializer="raw", value_serializer="raw")
@@ -119,13 +120,15 @@ def build_app(settings: WorkerSettings) -> Any:
     async def join(stream: Any) -> None:
         async for event in stream.noack().events():
             m = event.message
-            await runtime.receive(m.topic, m.partition, m.offset, int(m.timestamp * 1000), m.value, event.ack)
+            at_ms = int(m.timestamp * 1000)
+            await runtime.receive(m.topic, m.partition, m.offset, at_ms, m.value, event.ack, m.generation_id)
 
     @app.agent(evidence, name="localise", supervisor_strategy=CrashingSupervisor)  # type: ignore[untyped-decorator]
     async def localise(stream: Any) -> None:
         async for event in stream.noack().events():
             m = event.message
-            await runtime.receive_evidence(m.offset, int(m.timestamp * 1000), m.value, event.ack)
+            at_ms = int(m.timestamp * 1000)
+            await runtime.receive_evidence(m.offset, at_ms, m.value, event.ack, m.generation_id)
 
     @app.task  # type: ignore[untyped-decorator]
     async def pump() -> None:
@@ -140,11 +143,12 @@ def build_app(settings: WorkerSettings) -> Any:
 
     @app.on_partitions_revoked.connect  # type: ignore[untyped-decorator]
     async def revoked(*_: Any, **__: Any) -> None:
-        await runtime.forget()
+        await runtime.revoked()
 
-    @app.on_partitions_assigned.connect  # type: ignore[untyped-decorator]
+    # Not on_partitions_assigned: when that is sent, messages may be flowing already.
+    @app.on_rebalance_complete.connect  # type: ignore[untyped-decorator]
     async def assigned(*_: Any, **__: Any) -> None:
-        await runtime.forget()
+        await runtime.assigned()
 
     return app
 

@@ -89,6 +89,8 @@ class Runtime:
     """Runs the join of all partitions that this process owns, and the localiser if it owns that.
 
     `clock` gives monotonic seconds and decides only when to speak (ticks, commits), never what.
+    `generation` gives the number of the present assignment of partitions. A message that was fetched
+    under an earlier one is refused: it comes again, after others that come again before it.
     """
 
     def __init__(
@@ -102,6 +104,7 @@ class Runtime:
         flow: Flow | None = None,
         framing: Framing | None = None,
         clock: Callable[[], float] = time.monotonic,
+        generation: Callable[[], int] = lambda: 0,
     ) -> None:
         self._fabric = fabric
         self._partitions = partitions
@@ -111,6 +114,9 @@ class Runtime:
         self._flow = flow
         self._framing: Framing = framing or SingleObject()
         self._clock = clock
+        self._generation = generation
+        self._between = False  # assignments: nothing that arrives now can be ours
+        self._revocations = 0
         self._network = Network(fabric)
         self._joins: dict[int, _Partition] = {}
         self._localiser: Localiser | None = None
@@ -118,6 +124,24 @@ class Runtime:
         self._localiser_commit: Commit | None = None
         self._lock = asyncio.Lock()
         self._failed = False
+
+    async def revoked(self) -> None:
+        """Partitions are taken away; until `assigned` nothing is taken in."""
+        self._between = True
+        self._revocations += 1
+        await self.forget()
+
+    async def assigned(self) -> None:
+        """A new assignment is complete. Call it before its first message: what has been taken in when
+        it comes would be forgotten, and never come again."""
+        revocations = self._revocations
+        await self.forget()
+        if revocations == self._revocations:  # else the next reassignment has begun meanwhile
+            self._between = False
+
+    def _is_stale(self, generation: int) -> bool:
+        """Ask under the lock: an assignment may have ended while a message waited for it."""
+        return self._between or generation != self._generation()
 
     async def forget(self) -> None:
         """Drop all state: partitions have been reassigned and are read again from what is committed."""
@@ -140,15 +164,27 @@ class Runtime:
     # -- the join ---------------------------------------------------------------------------------
 
     async def receive(
-        self, topic: str, partition: int, offset: int, timestamp_ms: int, value: bytes | None, ack: Ack
+        self,
+        topic: str,
+        partition: int,
+        offset: int,
+        timestamp_ms: int,
+        value: bytes | None,
+        ack: Ack,
+        generation: int = 0,
     ) -> None:
-        """Take in a message of one of the two joined topics."""
+        """Take in a message of one of the two joined topics, fetched under that generation."""
         side = TOPICS.index(topic)
         metrics.MESSAGES.labels(topic).inc()
         async with self._lock:
+            if self._is_stale(generation):
+                return
             owned = self._joins.get(partition)
             if owned is None:
                 owned = await self._own(partition)
+                if self._is_stale(generation):
+                    self._joins.pop(partition)
+                    return
             if not owned.held[side].acks and (gone := owned.join.gap_before(side, offset)):
                 metrics.MISSING.labels(topic).inc(gone)
                 log.error("messages expired unread", topic=topic, partition=partition, messages=gone)
@@ -231,12 +267,18 @@ class Runtime:
 
     # -- the localiser ------------------------------------------------------------------------------
 
-    async def receive_evidence(self, offset: int, timestamp_ms: int, value: bytes | None, ack: Ack) -> None:
-        """Take in a message of `link-evidence`."""
+    async def receive_evidence(
+        self, offset: int, timestamp_ms: int, value: bytes | None, ack: Ack, generation: int = 0
+    ) -> None:
+        """Take in a message of `link-evidence`, fetched under that generation."""
         metrics.MESSAGES.labels(topics.EVIDENCE).inc()
         async with self._lock:
+            if self._is_stale(generation):
+                return
             if self._localiser is None:
                 state = await self._states.read(LOCALISER_KEY, 0)
+                if self._is_stale(generation):
+                    return
                 self._localiser = Localiser(self._fabric, self._partitions, state, self._framing)
             located = self._localiser.step(offset, timestamp_ms, value)
             self._evidence.acks.append((offset, ack))
