@@ -42,12 +42,13 @@ GROUP BY fault_id
 ORDER BY opened_at DESC;
 
 -- Links of the last hour on which packets were lost or altered, worst first. Leg and direction are never merged:
--- most losses show in one only. `crossings` is every packet that was known to try. Links of servers are left to
+-- most losses show in one only. `crossings` is every packet that was known to try, NULL where the link is not
+-- known (an empty `to_node`: lost on the way up). Links of servers are left to
 -- host_health: a silent server and a lossy last link look alike, and silent servers would crowd out everything else.
 CREATE OR REPLACE VIEW worst_links AS
 SELECT
     from_node, to_node, leg,
-    sum(m.passed) + sum(m.lost) AS crossings,
+    if(to_node = '', NULL, sum(m.passed) + sum(m.lost)) AS crossings,
     sum(m.lost) AS lost,
     lost / crossings AS loss_rate,
     sum(m.altered) AS altered,

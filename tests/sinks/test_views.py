@@ -58,9 +58,9 @@ def test_worst_links_leaves_servers_to_host_health(filled: Store) -> None:
         "from_node": "tor-1-1",
         "to_node": "",
         "leg": "probe",
-        "crossings": 1,
+        "crossings": None,  # the next hop is not known
         "lost": 1,
-        "loss_rate": 1.0,
+        "loss_rate": None,
     }
 
 
