@@ -50,7 +50,7 @@ def open_in_namespace(namespace: str, factory: Callable[[], T]) -> T:
         try:
             enter_namespace(namespace)
             results.append(factory())
-        except BaseException as error:  # noqa: BLE001 - carried to the caller's thread
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=inside, name=f"in {namespace}")
