@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CORE := not servers and not root and not slow
 CODE := bytetracker fabric producers streams schemas sinks benchmarks docs tests
 
-.PHONY: demo lab test test-core check format bench servers clean
+.PHONY: demo lab test test-core lint check format bench servers clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml constraints.txt
@@ -23,21 +24,24 @@ demo: $(READY)
 lab: $(READY)
 	@$(BIN)/bytetracker lab $(ARGS)
 
-# Everything, on the embedded stack, on Apache Kafka and on ClickHouse's native port.
-test: $(READY) servers
-	$(BIN)/python -m pytest $(ARGS)
+# Everything: the pure core, then what runs on servers (the embedded stack, Apache Kafka, ClickHouse's
+# native port) and on real kernels.
+test: $(READY) servers test-core
+	$(BIN)/python -m pytest -m "not ($(CORE))" $(ARGS)
 
 # The pure core: no servers, no root.
 test-core: $(READY)
-	$(BIN)/python -m pytest -m "not servers and not root and not slow" $(ARGS)
+	$(BIN)/python -m pytest -q -n 2 -m "$(CORE)" $(ARGS)
 
-# Before each commit.
-check: $(READY)
+# Format, lint, types and who may import whom.
+lint: $(READY)
 	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q -m "not servers and not root and not slow"
+
+# Before each commit.
+check: lint test-core
 
 format: $(READY)
 	$(BIN)/ruff format $(CODE)

@@ -48,11 +48,16 @@ def test_links_lead_somewhere(where: Page) -> None:
             assert anchor in Page(target, target.read_text(encoding="utf-8")).anchors, f"{where.name}: {link}"
 
 
+#: Files that a command writes; a fresh checkout has none of them.
+WRITTEN_BY_USE = {"benchmarks/results/latest.json"}
+
+
 @pytest.mark.parametrize("where", pages(), ids=lambda each: each.name)
 def test_files_that_are_named_exist(where: Page) -> None:
     folders = "benchmarks|bytetracker|deploy|docs|fabric|producers|schemas|sinks|streams|tests"
     for file in re.findall(rf"`((?:{folders})/[\w/.-]+)`", where.text):
-        assert (ROOT / file).exists(), f"{where.name}: {file}"
+        if file not in WRITTEN_BY_USE:
+            assert (ROOT / file).exists(), f"{where.name}: {file}"
 
 
 def test_every_page_can_be_reached_from_the_index() -> None:

@@ -20,7 +20,8 @@ from sinks.opening import open_store
 from sinks.settings import ChdbSettings, ClickHouseSettings, StoreSettings
 from sinks.store import Store
 
-STORES = ("chdb", "clickhouse")
+#: Both are a database engine: what runs on them is no test of the pure core.
+STORES = tuple(pytest.param(name, marks=pytest.mark.servers) for name in ("chdb", "clickhouse"))
 
 
 @pytest.fixture(scope="session")
