@@ -33,6 +33,8 @@ from streams.worker_settings import WorkerSettings
 PUMP_EVERY_S = 0.1
 #: A message must be stored within this time, or the worker crashes.
 DELIVER_TIMEOUT_S = 60.0
+#: The broker must say within this time where a log begins, or the worker crashes.
+ASK_TIMEOUT_S = 10.0
 
 
 class FaustOutlet:
@@ -71,6 +73,15 @@ class FaustFlow:
 
     def resume(self, topic: str, partition: int) -> None:
         self._app.consumer.on_buffer_drop(TP(topic, partition))
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        consumer, place = self._app.consumer, TP(topic, partition)
+        if place in consumer.assignment():  # else it has just been taken away
+            await asyncio.wait_for(consumer.seek(place, offset), ASK_TIMEOUT_S)
+
+    async def first_offset(self, topic: str, partition: int) -> int:
+        asked = self._app.consumer.earliest_offsets(TP(topic, partition))
+        return int(next(iter((await asyncio.wait_for(asked, ASK_TIMEOUT_S)).values())))
 
 
 def build_app(settings: WorkerSettings) -> Any:

@@ -127,6 +127,10 @@ class PartitionJoin:
         position = self._positions[side]
         return max(0, offset - position) if position >= 0 and not self._in_flight else 0
 
+    def position(self, side: int) -> int:
+        """Offset of the next message of a side that is needed: 0 if none has been."""
+        return max(0, self._positions[side])
+
     def waiting_for(self) -> int | None:
         """Side that must speak before the other one's messages can be consumed, if any."""
         return self._merge.waiting_for()

@@ -20,6 +20,9 @@ PAUSES = Counter(
 MISSING = Counter(
     "bytetracker_worker_missing_messages", "Messages that had expired before they were read", ["topic"]
 )
+ASKED_AGAIN = Counter(
+    "bytetracker_worker_asked_again", "Times a log was asked again for messages passed over", ["topic"]
+)
 BATCHES_MISSING = Counter(
     "bytetracker_worker_missing_batches",
     "Batches that sources numbered and that never came: lost between a producer and the log",

@@ -24,6 +24,7 @@ from streams import metrics, outbox
 from streams.intake import TOPICS
 from streams.join import Commit, Network, Output, PartitionJoin
 from streams.localise.localiser import Localiser
+from streams.order import ASKS_MAX, LogOrder
 from streams.outbox import Outlet, OutMessage
 from streams.settings import JoinSettings
 
@@ -57,6 +58,12 @@ class Flow(Protocol):
 
     def resume(self, topic: str, partition: int) -> None: ...
 
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        """Fetch again from `offset`. Raises what ends the process."""
+
+    async def first_offset(self, topic: str, partition: int) -> int:
+        """The oldest message that the broker still has. Raises what ends the process."""
+
 
 Ack = Callable[[], Any]
 
@@ -78,6 +85,7 @@ class _Partition:
 
     join: PartitionJoin
     heard_at_s: list[float]
+    order: tuple[LogOrder, LogOrder]
     held: tuple[_Held, _Held] = field(default_factory=lambda: (_Held(), _Held()))
     paused: list[bool] = field(default_factory=lambda: [False, False])
     committed_at_s: float = 0.0
@@ -121,6 +129,7 @@ class Runtime:
         self._joins: dict[int, _Partition] = {}
         self._localiser: Localiser | None = None
         self._evidence = _Held()
+        self._evidence_order: LogOrder | None = None
         self._localiser_commit: Commit | None = None
         self._lock = asyncio.Lock()
         self._failed = False
@@ -149,6 +158,7 @@ class Runtime:
             self._joins.clear()
             self._localiser = None
             self._evidence = _Held()
+            self._evidence_order = None
             self._localiser_commit = None
             self._failed = False
 
@@ -185,9 +195,8 @@ class Runtime:
                 if self._is_stale(generation):
                     self._joins.pop(partition)
                     return
-            if not owned.held[side].acks and (gone := owned.join.gap_before(side, offset)):
-                metrics.MISSING.labels(topic).inc(gone)
-                log.error("messages expired unread", topic=topic, partition=partition, messages=gone)
+            if not await self._in_order(topic, partition, owned.order[side], offset):
+                return
             owned.join.offer(side, offset, timestamp_ms, value)
             owned.held[side].acks.append((offset, ack))
             owned.heard_at_s[side] = self._clock()
@@ -201,13 +210,52 @@ class Runtime:
         state = await self._states.read(_join_key(partition), partition)
         join = PartitionJoin(partition, self._network, self._settings, state, self._framing)
         now = self._clock()
-        owned = self._joins[partition] = _Partition(join, [now, now])
+        order = (LogOrder(join.position(0)), LogOrder(join.position(1)))
+        owned = self._joins[partition] = _Partition(join, [now, now], order)
         log.info("partition owned", partition=partition, restored=state is not None)
         return owned
+
+    async def _in_order(self, topic: str, partition: int, order: LogOrder, offset: int) -> bool:
+        """Whether a message may be taken in. One that comes too early is refused, and the log is asked
+        for those before it; only what the broker no longer has is given up."""
+        if order.take(offset):
+            return True
+        if offset < order.next_offset or self._flow is None or not order.may_ask(self._clock()):
+            return False
+        first = await self._flow.first_offset(topic, partition)
+        if first > order.next_offset or order.asked >= ASKS_MAX:
+            gone = order.pass_over(max(first, offset) if order.asked >= ASKS_MAX else first)
+            metrics.MISSING.labels(topic).inc(gone)
+            log.error("messages expired unread", topic=topic, partition=partition, messages=gone)
+            if order.take(offset):
+                return True
+        log.warning("asking again", topic=topic, partition=partition, due=order.next_offset, came=offset)
+        await self._ask(topic, partition, order)
+        return False
+
+    async def _ask(self, topic: str, partition: int, order: LogOrder) -> None:
+        order.ask(self._clock())
+        metrics.ASKED_AGAIN.labels(topic).inc()
+        if self._flow is not None:
+            await self._flow.seek(topic, partition, order.next_offset)
+
+    async def _ask_for_holes(self) -> None:
+        """An answer may have been dropped on the way, and a quiet log brings nothing that shows it."""
+        logs = [
+            (TOPICS[side], partition, order)
+            for partition, owned in self._joins.items()
+            for side, order in enumerate(owned.order)
+        ]
+        if self._evidence_order is not None:
+            logs.append((topics.EVIDENCE, 0, self._evidence_order))
+        for topic, partition, order in logs:
+            if order.has_hole and order.may_ask(self._clock()):
+                await self._ask(topic, partition, order)
 
     async def pump(self) -> None:
         """Let every partition say what it can; call it about ten times a second."""
         async with self._lock:
+            await self._ask_for_holes()
             for partition, owned in list(self._joins.items()):
                 if owned.dirty:
                     owned.dirty = False
@@ -280,6 +328,10 @@ class Runtime:
                 if self._is_stale(generation):
                     return
                 self._localiser = Localiser(self._fabric, self._partitions, state, self._framing)
+                self._evidence_order = LogOrder(self._localiser.position)
+            assert self._evidence_order is not None
+            if not await self._in_order(topics.EVIDENCE, 0, self._evidence_order, offset):
+                return
             located = self._localiser.step(offset, timestamp_ms, value)
             self._evidence.acks.append((offset, ack))
             messages = outbox.of_localiser(located, self._framing)

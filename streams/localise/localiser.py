@@ -72,6 +72,11 @@ class Localiser:
         if state is not None:
             self._restore(json.loads(state), partitions)
 
+    @property
+    def position(self) -> int:
+        """Offset of the first message that is needed: 0 if none has been."""
+        return max(0, self._position)
+
     def step(self, offset: int, timestamp_ms: int, value: bytes | None) -> Located:
         """Take in the next message; those before the restored position are skipped."""
         located = Located()

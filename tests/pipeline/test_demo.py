@@ -200,7 +200,7 @@ def test_nothing_is_left_behind(demos: dict[str, Demo], name: str) -> None:
 
 #: Ctrl-C comes so long after the run has begun: while workers start, while they get their partitions, and in
 #: the middle of things.
-INTERRUPTIONS_S = {"at_once": 0.0, "starting": 2.0, "running": 14.0}
+INTERRUPTIONS_S = {"at_once": 0.0, "starting": 2.0, "running": 12.0}
 
 
 @dataclass

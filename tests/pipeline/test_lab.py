@@ -16,7 +16,7 @@ from tests.pipeline.commands import Command, ask_store, until
 
 pytestmark = [pytest.mark.root, pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(150)]
 
-SECONDS = 22
+SECONDS = 18
 LOST, FLIPPED, DOWN = "leaf-2-1~tor-2-2", "leaf-1-1~spine-1", "server-1-1-1"
 FAULTS = {
     "network": (f"loss:{LOST}:rate=0.4,after=5", f"flip:{FLIPPED}:rate=0.4,after=5"),

@@ -51,6 +51,8 @@ class Source:
         silent = publisher.source == traffic.silent
         self._stops_us = started_us + round(traffic.silent_after_s * 1e6) if silent else 2**62
         self._silent = False
+        # What is held must be clearly late when it comes, in whatever batch: nothing is held near the end.
+        self._holds_until_us = started_us + round((traffic.seconds - LATE_S - 1) * 1e6)
 
     def publish(
         self,
@@ -65,7 +67,7 @@ class Source:
         if self._silent:
             return
         lot = mix64(group_of(rows["probe_id"].astype(np.int64)).astype(np.uint64)) >> np.uint64(48)
-        held = lot < self._late
+        held = (lot < self._late) & (now_us < self._holds_until_us)
         if held.any():
             self._held.append((now_us + round(LATE_S * 1e6), rows[held]))
         place = np.cumsum(~held) - 1
