@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -22,6 +23,21 @@ class Assignments(World):
     """A world whose reader of states takes its time, and whose generation of the group changes."""
 
     generation = 1
+    first = 0  # offset of the oldest message that the broker still has
+
+    async def first_offset(self, topic: str, partition: int) -> int:
+        return self.first
+
+    async def seek(self, topic: str, partition: int, offset: int) -> None:
+        self.effects.append(("seek", topic, offset))
+
+    def sought(self) -> dict[str, list[int]]:
+        """Offsets that were asked for, by topic."""
+        found: dict[str, list[int]] = {topic: [] for topic in TOPIC}
+        for effect in self.effects:
+            if effect[0] == "seek":
+                found[effect[1]].append(effect[2])
+        return found
 
     async def read(self, key: str, partition: int) -> bytes | None:
         for _ in range(5):
@@ -106,3 +122,61 @@ def test_reassignments_that_overtake_each_other() -> None:
     plain = _undisturbed()
     assert results_of(world) == results_of(plain)
     assert slots_of(world) == slots_of(plain)
+
+
+def _position(messages: Sequence[Message], side: int) -> int:
+    return sum(message.side == side for message in messages)
+
+
+def test_what_is_passed_over_is_asked_for_again() -> None:
+    """A fetch from the old position comes under the new generation: its messages are refused, also when the
+    first question brings nothing, and taken when those before them have come."""
+    world = Assignments()
+
+    async def story() -> None:
+        worker = world.worker()
+        await world.read_all(worker, LOG.written[:MIDDLE])
+        await world.read_all(worker, LOG.written[MIDDLE + 20 :])
+        due = {TOPIC[side]: _position(LOG.written[:MIDDLE], side) for side in (0, 1)}
+        sought = world.sought()
+        assert {topic: set(offsets) for topic, offsets in sought.items()} == {t: {o} for t, o in due.items()}
+        # A quiet log is asked again, too, and not at every turn.
+        before = len(sought[TOPIC[0]])
+        for _ in range(25):
+            world.now_s += 0.1
+            await worker.pump()
+        assert before + 2 <= len(world.sought()[TOPIC[0]]) <= before + 3
+        await world.read_all(worker, LOG.written[MIDDLE:])
+        asked = world.sought()
+        await world.read_all(worker, LOG.written[MIDDLE + 5 :])  # the answer to a question too many
+        assert world.sought() == asked
+
+    run(story())
+    plain = _undisturbed()
+    assert results_of(world) == results_of(plain)
+    assert slots_of(world) == slots_of(plain)
+
+
+def test_what_has_expired_is_given_up() -> None:
+    """A worker was away for longer than the log is kept."""
+    world = Assignments()
+
+    async def story() -> None:
+        worker = world.worker()
+        await world.read_all(worker, LOG.written[:MIDDLE])
+        rest = [replace(m, offset=m.offset + 10_000) for m in LOG.written[MIDDLE:]]
+        world.first = min(m.offset for m in rest)
+        await world.read_all(
+            worker, [replace(m, offset=world.first + n) for n, m in enumerate(_side(rest, 0))]
+        )
+        await world.read_all(
+            worker, [replace(m, offset=world.first + n) for n, m in enumerate(_side(rest, 1))]
+        )
+
+    run(story())
+    assert world.sought() == {topic: [] for topic in TOPIC}
+    assert max(slots_of(world)) == max(slots_of(_undisturbed()))
+
+
+def _side(messages: Sequence[Message], side: int) -> list[Message]:
+    return [message for message in messages if message.side == side]
