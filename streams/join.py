@@ -122,11 +122,6 @@ class PartitionJoin:
         if offset >= self._positions[side]:
             self._merge.offer(LogMessage(side, offset, timestamp_ms, value))
 
-    def gap_before(self, side: int, offset: int) -> int:
-        """Messages of a side that are gone between the restored position and the first one offered."""
-        position = self._positions[side]
-        return max(0, offset - position) if position >= 0 and not self._in_flight else 0
-
     def position(self, side: int) -> int:
         """Offset of the next message of a side that is needed: 0 if none has been."""
         return max(0, self._positions[side])

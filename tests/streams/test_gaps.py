@@ -1,4 +1,4 @@
-"""What never reached the join is noticed: batches missing by number, messages gone before they were read."""
+"""Batches that a source numbered and that never reached the join are noticed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from schemas import topics
 from schemas.batch import Batch, Envelope, encode_batch
 from schemas.rows import DIGEST, OUTCOME
 from streams.intake import DIGEST_SIDE, OUTCOME_SIDE, TOPICS
-from streams.join import CHECKPOINT_EVERY, Network, PartitionJoin
+from streams.join import Network, PartitionJoin
 from streams.settings import JoinSettings
 
 T0_US = 1_763_840_000_000_000
@@ -31,18 +31,3 @@ def test_a_gap_in_the_sequence_of_a_source_is_counted_once():
             join.offer(side, offset, (T0_US // 1_000) + sequence * 1_000, beat(side, number))
         missing += join.step().batches_missing
     assert missing == 2
-
-
-def test_messages_that_expired_before_they_were_read_are_noticed():
-    join = PartitionJoin(0, NETWORK, JoinSettings())
-    state = None
-    for offset in range(4 * CHECKPOINT_EVERY):
-        for side in (OUTCOME_SIDE, DIGEST_SIDE):
-            join.offer(side, offset, (T0_US // 1_000) + offset * 1_000, beat(side, offset))
-        commit = join.step().commit
-        state = commit if commit is not None else state
-    assert state is not None
-    position = state.positions[topics.DIGESTS]
-    successor = PartitionJoin(0, NETWORK, JoinSettings(), state.state)
-    assert successor.gap_before(DIGEST_SIDE, position) == 0
-    assert successor.gap_before(DIGEST_SIDE, position + 7) == 7
