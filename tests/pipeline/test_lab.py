@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from fabric.lab.enter import NAMESPACE_DIRECTORY
+from fabric.lab.namespaces import LOCK_DIRECTORY
 from tests.pipeline.commands import Command, ask_store, until
 
 pytestmark = [pytest.mark.root, pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(150)]
@@ -22,7 +25,6 @@ FAULTS = {
     "network": (f"loss:{LOST}:rate=0.4,after=5", f"flip:{FLIPPED}:rate=0.4,after=5"),
     "host": (f"host_down:{DOWN}:after=5",),
 }
-NAMESPACES = Path("/run/netns")
 #: Enough plain ok probes are kept to see how they went.
 SAMPLE = {"BYTETRACKER_WORKER__JOIN__SAMPLE_ONE_IN": "3"}
 
@@ -33,26 +35,39 @@ def as_root() -> None:
         pytest.skip("needs root for network namespaces")
 
 
-def _namespaces() -> set[str]:
-    return {path.name for path in NAMESPACES.iterdir()} if NAMESPACES.is_dir() else set()
+def _run_of(command: Command) -> str:
+    """The name that all namespaces of a lab begin with: that of the lock file which it holds."""
+    held: list[str] = []
+
+    def found() -> bool:
+        files = psutil.Process(command.pid).open_files()
+        held[:] = [Path(file.path).name for file in files if Path(file.path).parent == LOCK_DIRECTORY]
+        return bool(held)
+
+    until(found, 40, "no lab has begun")
+    return held[0]
+
+
+def _namespaces(run: str) -> list[str]:
+    return sorted(path.name for path in NAMESPACE_DIRECTORY.glob(f"{run}*"))
 
 
 @pytest.fixture(scope="module")
 def labs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, tuple[dict[str, Any], Command]]]:
     """Both runs of FAULTS at once, ended: reports and commands."""
     commands: dict[str, Command] = {}
-    before = _namespaces()
     try:
         for name, specs in FAULTS.items():
             folder = tmp_path_factory.mktemp(name)
             faults = [word for spec in specs for word in ("--fault", spec)]
             arguments = ["lab", "--seconds", str(SECONDS), *faults, "--report", str(folder / "r.json")]
             commands[name] = Command(arguments, folder, SAMPLE)
+        runs = [_run_of(command) for command in commands.values()]
         reports = {}
         for name, command in commands.items():
             assert command.wait(SECONDS + 70) == 0, f"{name}:\n{command.output}"
             reports[name] = (json.loads((command.folder / "r.json").read_text()), command)
-        assert _namespaces() <= before
+        assert [_namespaces(run) for run in runs] == [[], []]
         yield reports
     finally:
         for command in commands.values():
@@ -122,23 +137,24 @@ def test_east_west_probes_are_answered_and_tracked_through_a_spine(
 
 def test_namespaces_are_taken_down(tmp_path: Path) -> None:
     """After Ctrl-C at once; after `kill -9` by the next run, since nobody else is left to do it."""
-    before = _namespaces()
-    runs = {name: Command(["lab"], tmp_path / name) for name in ("interrupted", "killed")}
+    interrupted, killed = (Command(["lab"], tmp_path / name) for name in ("interrupted", "killed"))
+    following = None
     try:
-        for run in runs.values():
-            until(lambda run=run: len(run.worker_pids()) == 2, 40, "no two workers")  # type: ignore[misc]
+        runs = {command: _run_of(command) for command in (interrupted, killed)}
+        for command, run in runs.items():
+            until(lambda c=command: len(c.worker_pids()) == 2, 40, "no two workers")  # type: ignore[misc]
+            assert _namespaces(run)
         time.sleep(1)
-        both = len(_namespaces() - before)
-        assert both
-        runs["interrupted"].signal(signal.SIGINT)
-        assert runs["interrupted"].wait(10) == 0
-        assert len(_namespaces() - before) == both // 2
-        runs["killed"].signal(signal.SIGKILL)
-        runs["killed"].wait(5)
-        until(lambda: runs["killed"].descendants() == [], 5, "processes live on")
-        runs["next"] = Command(["lab", "--seconds", "1"], tmp_path / "next")
-        assert runs["next"].wait(60) == 0, runs["next"].output
-        assert _namespaces() <= before
+        interrupted.signal(signal.SIGINT)
+        assert interrupted.wait(10) == 0
+        assert _namespaces(runs[interrupted]) == []
+        killed.signal(signal.SIGKILL)
+        killed.wait(5)
+        until(lambda: killed.descendants() == [], 5, "processes live on")
+        following = Command(["lab", "--seconds", "1"], tmp_path / "following")
+        assert following.wait(60) == 0, following.output
+        assert _namespaces(runs[killed]) == []
     finally:
-        for run in runs.values():
-            run.end()
+        for command in (interrupted, killed, following):
+            if command is not None:
+                command.end()
