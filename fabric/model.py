@@ -261,7 +261,7 @@ class Fabric:
 
     def _unknown(self, name: str, known: Iterable[str], prefix: str = "") -> str:
         near = difflib.get_close_matches(name, list(known)[:20_000], n=5, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "none is near"
+        hint = f"did you mean {', '.join(near)}?" if near else f"known: {_some(list(known))}"
         return (
             f"{prefix}no element {name!r} in fabric {self.name!r}; {hint} "
             f"(`bytetracker fabric show` lists all)"
