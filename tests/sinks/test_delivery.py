@@ -126,7 +126,7 @@ def test_chdb_that_fails_or_hangs(
 
     def outage() -> None:
         store.down = True
-        sleep(_SHORT_OUTAGE_S)
+        sleep(_SHORT_OUTAGE_S if hang_s else _OUTAGE_S)
         store.down = False
 
     check = lambda n: check_stored(real, range(n), range(n))  # noqa: E731
