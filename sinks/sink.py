@@ -34,6 +34,10 @@ from sinks.store import Store, TransientStoreError
 
 _log = structlog.get_logger(__name__)
 
+#: The embedded broker tells the end of a partition up to a record batch too low (decision 0010), so a
+#: draining sink looks so often for more behind it.
+_READS_PAST_THE_END = 3
+
 
 @dataclass(frozen=True, slots=True)
 class SinkReport:
@@ -113,6 +117,7 @@ class _Sink:
 
     def _consume(self) -> bool:
         ends: dict[tuple[str, int], int] | None = None
+        reads_left = _READS_PAST_THE_END
         while True:
             if self._stop.is_set():
                 if not self._drain:
@@ -120,8 +125,10 @@ class _Sink:
                     return False
                 ends = self._source.end_offsets() if ends is None else ends
                 if ends is not None and not self._gathered.next_offsets and self._source.has_reached(ends):
-                    self._roll_up(with_open=True)
-                    return True
+                    if not reads_left:
+                        self._roll_up(with_open=True)
+                        return True
+                    reads_left -= 1
                 if not self._wanted():
                     self._flush()
                     return False
