@@ -14,12 +14,12 @@ from bytetracker.run.pipeline import EmbeddedPipeline, PipelineOptions
 from bytetracker.run.report import RunReport
 from bytetracker.run.screen import Screen
 from bytetracker.run.stopping import stop_on_signals
+from bytetracker.service.publisher import open_publisher
 from fabric.faults import FaultSpec, parse_spec
 from fabric.inventory import load_fabric
 from fabric.model import Fabric
 from fabric.simulator.live import LiveSimulation
 from fabric.simulator.simulator import Simulator
-from producers.kafka_sink import KafkaSink, KafkaSinkSettings
 from producers.plan import build_plan
 from producers.publish import BatchPublisher
 from schemas import topics
@@ -91,11 +91,9 @@ class _Simulation:
         self._report = report
         self._error: Exception | None = None
         self._done = Event()
-        epoch = time.time_ns() // 1_000
-        sink_settings = KafkaSinkSettings(pipeline.kafka.bootstrap_servers)
 
         def publisher(topic: str, source: str) -> BatchPublisher:
-            return BatchPublisher(topic, source, epoch, pipeline.partitions, KafkaSink(topic, sink_settings))
+            return open_publisher(pipeline.kafka, pipeline.partitions, topic, source)
 
         self._live = LiveSimulation(
             Simulator(fabric, SEED),

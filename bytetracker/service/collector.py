@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import asdict
 
 import click
 
 from bytetracker.run.stopping import stop_on_signals
+from bytetracker.service.publisher import open_publisher
 from bytetracker.settings import Settings, SettingsError
 from fabric.inventory import load_fabric
 from fabric.lab.enter import open_in_namespace
 from producers.collector import Collector, CollectorOptions, wall_clock_us
 from producers.collector_settings import CollectorSettings
-from producers.kafka_sink import KafkaSink, KafkaSinkSettings
 from producers.mirror.inventory import ExporterMap, ProbeMap
-from producers.publish import BatchPublisher
 from producers.sources.ring import GRE_ONLY, RingOptions, RingSource
 from schemas import topics
-from schemas.registry import framing_for
 
 
 def serve_collector(settings: Settings) -> None:
@@ -27,18 +24,10 @@ def serve_collector(settings: Settings) -> None:
     options = settings.collector_settings()
     if not options.interface:
         raise SettingsError("collector.interface is empty; set it to the interface that mirrors arrive on")
-    kafka = settings.kafka_settings()
     fabric = load_fabric(settings.inventory)
     stop = stop_on_signals()
     source = _open_ring(options)
-    publisher = BatchPublisher(
-        topics.DIGESTS,
-        options.name,
-        time.time_ns() // 1_000,
-        settings.partitions,
-        KafkaSink(topics.DIGESTS, KafkaSinkSettings(kafka.bootstrap_servers), kafka.librdkafka_security()),
-        framing=framing_for(kafka.schema_registry_url),
-    )
+    publisher = open_publisher(settings.kafka_settings(), settings.partitions, topics.DIGESTS, options.name)
     collector = Collector(
         source,
         publisher,

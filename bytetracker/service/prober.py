@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from functools import partial
 
 import click
@@ -11,15 +10,13 @@ import structlog
 
 from bytetracker.planning import plan_text, prober_document
 from bytetracker.run.stopping import stop_on_signals
+from bytetracker.service.publisher import open_publisher
 from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
 from fabric.lab.enter import open_in_namespace
-from producers.kafka_sink import KafkaSink, KafkaSinkSettings
 from producers.plan import build_plan
 from producers.prober import ProberReport, prober_of, run_prober
-from producers.publish import BatchPublisher
 from schemas import topics
-from schemas.registry import framing_for
 
 log = structlog.get_logger(__name__)
 
@@ -32,15 +29,9 @@ def serve_prober(settings: Settings, *, dry_run: bool) -> None:
         plan = build_plan(fabric, prober_of(fabric, options.prober), options.plan)
         click.echo(plan_text(prober_document(fabric, [plan])))
         return
-    kafka = settings.kafka_settings()
     stop = stop_on_signals()
-    publisher = BatchPublisher(
-        topics.OUTCOMES,
-        options.prober,
-        time.time_ns() // 1_000,
-        settings.partitions,
-        KafkaSink(topics.OUTCOMES, KafkaSinkSettings(kafka.bootstrap_servers), kafka.librdkafka_security()),
-        framing=framing_for(kafka.schema_registry_url),
+    publisher = open_publisher(
+        settings.kafka_settings(), settings.partitions, topics.OUTCOMES, options.prober
     )
     report = run_prober(
         options,

@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 
+from bytetracker.service.publisher import open_publisher
 from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
 from producers.collector import Collector, CollectorCounts
-from producers.kafka_sink import KafkaSink, KafkaSinkSettings
 from producers.mirror.inventory import ExporterMap, ProbeMap
-from producers.publish import BatchPublisher
 from producers.sources.capture import CaptureSource
 from schemas import topics
-from schemas.registry import framing_for
 
 
 def replay_captures(settings: Settings, files: Sequence[Path], inventory: str | None) -> CollectorCounts:
     """Publish all files, each as a source of its own. Raises CaptureError where a file is damaged, after
     what comes before the damage has been published."""
-    kafka = settings.kafka_settings()
     fabric = load_fabric(inventory or settings.inventory)
     total = CollectorCounts()
     for file in files:
-        publisher = BatchPublisher(
-            topics.DIGESTS,
-            f"replay-{file.name}",
-            time.time_ns() // 1_000,
-            settings.partitions,
-            KafkaSink(
-                topics.DIGESTS, KafkaSinkSettings(kafka.bootstrap_servers), kafka.librdkafka_security()
-            ),
-            framing=framing_for(kafka.schema_registry_url),
+        publisher = open_publisher(
+            settings.kafka_settings(), settings.partitions, topics.DIGESTS, f"replay-{file.name}"
         )
         collector = Collector(CaptureSource(file), publisher, ExporterMap.of(fabric), ProbeMap.of(fabric))
         try:
