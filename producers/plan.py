@@ -14,14 +14,14 @@ from numpy.typing import NDArray
 from fabric.address import pack_address, pack_addresses, unpack_address
 from fabric.model import Fabric, Prober
 from producers.plan_settings import PlanRefused, PlanSettings
-from producers.schedule import GROUP_BITS, PLANNED_DTYPE, EastWest, Plan
+from producers.schedule import GROUPS_MAX, PLANNED_DTYPE, EastWest, Plan
 from producers.wire import is_ipv4, packet_lengths
 from schemas.nodes import UNKNOWN_NODE
-from schemas.partition import mix64
+from schemas.partition import ROUND_BITS, mix64
 from schemas.rows import Kind
 
 __all__ = [
-    "GROUP_BITS",
+    "GROUPS_MAX",
     "PLANNED_DTYPE",
     "Plan",
     "PlanRefused",
@@ -92,8 +92,8 @@ def build_plan(fabric: Fabric, prober: Prober, settings: PlanSettings | None = N
             f"the plan of {prober.name} would send {plan.rate_pps:.0f} probes/s, more than rate_max_pps "
             f"{settings.rate_max_pps}; raise interval_us, share the targets, or raise the ceiling"
         )
-    if plan.groups >= 1 << GROUP_BITS:
-        raise PlanRefused(f"{plan.groups} groups do not fit into {GROUP_BITS} bits")
+    if plan.groups > GROUPS_MAX:
+        raise PlanRefused(f"{plan.groups} groups are more than the {GROUPS_MAX} that one Prober can number")
     return plan
 
 
@@ -117,7 +117,7 @@ def summarise(plan: Plan) -> PlanSummary:
         pod_pairs=len(table.stagger),
         decapsulating_tors=len(table.via),
         flows_per_target=plan.settings.flows_per_target,
-        wraps_after_s=(1 << GROUP_BITS) / max(1, plan.groups) * plan.settings.interval_us / 1e6,
+        wraps_after_s=(1 << ROUND_BITS) * plan.settings.interval_us / 1e6,
         uncovered=dict(plan.uncovered),
     )
 

@@ -8,6 +8,8 @@ from schemas.partition import MEMBER_BITS
 from schemas.rows import Kind
 
 MEMBERS_MAX = 1 << MEMBER_BITS
+#: Probe IDs come round again after 2**ROUND_BITS intervals; no join looks back that far.
+INTERVAL_US_MIN = 10_000
 
 
 class PlanRefused(ValueError):
@@ -51,5 +53,7 @@ class PlanSettings:
             raise PlanRefused("source ports must lie in 1024..65535; change source_port_first or _count")
         if self.east_west_dwell_rounds < 1:
             raise PlanRefused("east_west_dwell_rounds must be at least 1")
-        if self.interval_us < 1_000 or self.rotation_us < self.interval_us:
-            raise PlanRefused("interval_us must be at least 1000, and rotation_us at least interval_us")
+        if self.interval_us < INTERVAL_US_MIN or self.rotation_us < self.interval_us:
+            raise PlanRefused(
+                f"interval_us must be at least {INTERVAL_US_MIN}, and rotation_us at least interval_us"
+            )

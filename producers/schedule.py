@@ -1,9 +1,10 @@
 """Which probe is due when: a pure function of inventory, settings and time.
 
 A plan is a table of groups. Each group is due once per interval (a *round*), at its own phase; phases are
-evenly spaced, so packets leave at a steady pace. Groups are numbered in the order of their phases, and a
-group's number in a round is `round * groups + index`, modulo 2**29. Rounds are counted from 1970: a
-restarted Prober goes on where time is, never where it was, and does not reuse recent IDs.
+evenly spaced, so packets leave at a steady pace. Groups are numbered in the order of their phases; the 29
+bits of a group's number in a round are its index, then the round modulo 2**ROUND_BITS. So all rounds of a
+group meet in one partition of the topics (see schemas.partition). Rounds are counted from 1970: a restarted
+Prober goes on where time is, never where it was, and does not reuse recent IDs.
 
 The members of a group leave together, over distinct flows (source ports). A target has a window of
 `flows_per_target` ports, through which successive rounds walk; the window moves by one port each
@@ -26,9 +27,10 @@ from numpy.typing import NDArray
 from fabric.model import Prober
 from producers.plan_settings import PlanSettings
 from producers.wire import PROBE_DTYPE
-from schemas.partition import MEMBER_BITS
+from schemas.partition import MEMBER_BITS, ROUND_BITS
 
 GROUP_BITS = 29
+GROUPS_MAX = 1 << (GROUP_BITS - ROUND_BITS)
 
 PLANNED_DTYPE = np.dtype(
     [
@@ -113,7 +115,7 @@ class Plan:
         probes = np.repeat(self.template[first:stop], size)
         index = np.arange(first, stop, dtype=np.int64)
         sent_at_us = round_ * self.settings.interval_us + self.phase_us[first:stop]
-        number = (round_ * self.groups + index) & ((1 << GROUP_BITS) - 1)
+        number = index << ROUND_BITS | (round_ & ((1 << ROUND_BITS) - 1))
         base = self.prober.number << 32
         member = np.arange(size, dtype=np.int64)
         probes["probe_id"] = (base | (number << MEMBER_BITS)[:, None] | member).reshape(-1)

@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MEMBER_BITS = 3
+#: The lowest bits of a group count the rounds in which the same target is probed again.
+ROUND_BITS = 10
 
 
 def group_of(probe_id: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -29,11 +31,11 @@ def mix64(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
 
 
 def partition_of(group_id: NDArray[np.int64], partitions: int) -> NDArray[np.int32]:
-    """Partition of each group: ``mix64(group_id) % partitions``, i8[n] -> i4[n].
+    """Partition of each group: ``mix64(group_id >> ROUND_BITS) % partitions``, i8[n] -> i4[n].
 
-    The mix spreads consecutive groups; all members of a group share a partition because only the
-    group is hashed.
+    The mix spreads consecutive targets. All members of a group share a partition, and so do all rounds
+    of a target: whoever joins a probe has joined the earlier ones of the same flow.
     """
     if partitions < 1:
         raise ValueError(f"a topic has at least 1 partition, not {partitions}")
-    return (mix64(group_id.astype(np.uint64)) % np.uint64(partitions)).astype(np.int32)
+    return (mix64((group_id >> ROUND_BITS).astype(np.uint64)) % np.uint64(partitions)).astype(np.int32)

@@ -128,6 +128,94 @@ PAIRS = Layout(
 )
 
 
+#: Inside switches of several chips: packets from one chip to another (or to itself).
+TURNS = Layout(
+    "ChipTurn",
+    NAMESPACE,
+    (
+        _int("switch", 4, "node of the switch"),
+        _int("from_chip", 2, "chip of the port that packets came in by: place in the switch's list of chips"),
+        _int("to_chip", 2, "chip of the port that they left by; -1: lost, and the way out is not known"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        _int("passed", 4, "packets seen at the next hop"),
+        _int("lost", 4, "probes last seen coming in"),
+        _int("altered", 4, "packets whose content differs at the next hop"),
+    ),
+)
+
+#: Where packets went that should not have gone there.
+STRAYS = Layout(
+    "Stray",
+    NAMESPACE,
+    (
+        _int("verdict", 1, "5 loop, 6 unexpected_path"),
+        _int("from_node", 4, "switch that sent the packet astray"),
+        _int("to_node", 4, "where it went; -1: not known"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        _int("probes", 4, "probes"),
+    ),
+)
+
+#: Which bits were altered on the way.
+BITS = Layout(
+    "AlteredBit",
+    NAMESPACE,
+    (
+        _int("from_node", 4, "node after which the content differs"),
+        _int("to_node", 4, "node before which it differs; -1: not known"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        _int("byte_offset", 4, "byte of the IP packet"),
+        _int("bit", 1, "bit of that byte, 0 the least"),
+        _int("to_one", 4, "packets in which it became 1"),
+        _int("to_zero", 4, "packets in which it became 0"),
+    ),
+)
+
+#: Probes of which no copy was seen at all, by flow: what is left to go by where nothing is mirrored.
+BLIND = Layout(
+    "BlindFlow",
+    NAMESPACE,
+    (
+        _int("prober", 4, "node of the Prober"),
+        _int("target", 4, "node of the target"),
+        _int("via", 4, "node of the decapsulating ToR; -1: none"),
+        _int("source_port", 4, "TCP source port"),
+        _int("sent", 4, "probes"),
+        _int("lost", 4, "of them not answered in time"),
+        _int("group_lost", 4, "of them in groups of which no member was answered"),
+    ),
+)
+
+#: The way of a flow, learnt from mirrors: said when it is new or has changed, and again now and then.
+PATHS = Layout(
+    "FlowPath",
+    NAMESPACE,
+    (
+        _int("prober", 4, "node of the Prober"),
+        _int("target", 4, "node of the target"),
+        _int("via", 4, "node of the decapsulating ToR; -1: none"),
+        _int("source_port", 4, "TCP source port"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        Field(
+            "switches",
+            "bytes",
+            32,
+            "the switches of the leg in order: eight big-endian i4, -1 after the last",
+        ),
+    ),
+)
+
+#: Mapped arrays of an evidence message, in wire order; EVIDENCE rows follow.
+EVIDENCE_TABLES = {
+    "pairs": PAIRS,
+    "turns": TURNS,
+    "strays": STRAYS,
+    "bits": BITS,
+    "blind": BLIND,
+    "paths": PATHS,
+}
+
+
 def rows_of(layout: Layout, columns: dict[str, np.ndarray | int], count: int) -> np.ndarray:
     """Build `count` rows from columns (each of shape (count,) or a scalar).
 

@@ -13,6 +13,7 @@ DIGESTS = "mirror-digests"
 RESULTS = "probe-results"
 EVIDENCE = "link-evidence"
 FAULTS = "faults"
+COVERAGE = "coverage"
 DEAD_LETTERS = "dead-letters"
 STATE = "streams-state"
 

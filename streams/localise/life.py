@@ -11,7 +11,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from streams.localise.marks import Finding
+from streams.localise.finding import Finding
 
 #: Without a new sign for so much event time a fault is resolved.
 RESOLVE_AFTER_US = 15_000_000

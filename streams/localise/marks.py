@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from fabric.model import Fabric
 from schemas.nodes import SERVER_BASE, UNKNOWN_NODE
 from streams.localise.align import WholeSlot
+from streams.localise.finding import Finding, Kind
 
 MARKS_MIN = 5
 ALTERED_MIN = 2
@@ -31,25 +32,7 @@ HISTORY_US = WINDOW_US + USUAL_US
 #: The fall that makes a link the suspect, as a share of its usual traffic.
 FALL_MIN = 0.10
 
-Kind = Literal["network_loss", "alteration", "host_silent", "source_silent"]
 Cell = tuple[int, int, int]  # from node, to node, leg
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """Something wrong now. `suspects`: names with confidence, most likely first. `where`: the
-    elements by which findings of later slots are recognised as the same."""
-
-    kind: Kind
-    suspects: tuple[tuple[str, float], ...]
-    where: frozenset[str]
-    direction: str
-    bad: int
-    total: int
-    first_seen_us: int
-    last_seen_us: int
-    servers: tuple[str, ...]
-    examples: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,6 +35,7 @@ def test_fingerprints_of_published_versions():
 
 
 FINGERPRINTS = {
+    "coverage": "042b2d7853233867",
     "dead-letters": "0cc89661fba12596",
     "faults": "292ce028b35314aa",
     "link-evidence": "db40245672c4b56e",

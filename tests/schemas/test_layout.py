@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from schemas import catalog, topics
 from schemas.codec import decode
 from schemas.layout import DIGITS_BY_BYTES, Field, Layout
-from schemas.rows import DIGEST, EVIDENCE, OUTCOME, PAIRS, rows_of
+from schemas.rows import DIGEST, EVIDENCE, EVIDENCE_TABLES, OUTCOME, PAIRS, rows_of
 from tests.schemas.traffic import EVERY_EXAMPLE, EXAMPLES, MAPPED, by_codec, load, read_by_fastavro
 from tests.schemas.traffic import rows_of as rows_from_records
 
@@ -24,11 +24,11 @@ LAYOUT = dict(zip(MAPPED, (OUTCOME, DIGEST, EVIDENCE), strict=True))
 @pytest.mark.parametrize("topic", MAPPED)
 def test_the_avsc_is_the_layout(topic):
     schema = catalog.latest(topic)
-    earlier = [PAIRS] if topic == topics.EVIDENCE else []
-    assert schema.tables == ({"pairs": PAIRS.dtype} if earlier else {})
-    assert schema.definition["fields"][-1]["type"]["items"] == LAYOUT[topic].avro(earlier)
-    if earlier:
-        assert schema.definition["fields"][-2]["type"]["items"] == PAIRS.avro()
+    tables = EVIDENCE_TABLES if topic == topics.EVIDENCE else {}
+    assert schema.tables == {name: layout.dtype for name, layout in tables.items()}
+    layouts = [*tables.values(), LAYOUT[topic]]
+    written = [field["type"]["items"] for field in schema.definition["fields"][-len(layouts) :]]
+    assert written == [layout.avro(layouts[:i]) for i, layout in enumerate(layouts)]
     assert schema.row_dtype == LAYOUT[topic].dtype
     assert LAYOUT[topic].dtype.itemsize == sum(f.size_bytes for f in LAYOUT[topic].fields)
 
