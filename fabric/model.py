@@ -1,8 +1,8 @@
 """The network as values: switches with chips and ports, servers, Probers, directed links.
 
-Names are what people and reports use: switch `spine-1`, chip `spine-1/lc-1`, server `server-1-1-1`,
-directed link `tor-1-1~leaf-1-1`. Node numbers (see schemas.nodes) are what rows carry. Columns over a
-whole fabric are in fabric.index.
+Names are what people and reports use: switch `spine-1`, chip `spine-1/lc-1`, pair of chips
+`spine-1/lc-1>lc-2`, port `tor-1-1:Ethernet1`, server `server-1-1-1`, directed link `tor-1-1~leaf-1-1`.
+Node numbers (see schemas.nodes) are what rows carry. Columns over a whole fabric are in fabric.index.
 """
 
 from __future__ import annotations
@@ -38,6 +38,8 @@ PROBER_NUMBER_MAX = 65_535
 
 LINK_SEPARATOR = "~"
 CHIP_SEPARATOR = "/"
+PAIR_SEPARATOR = ">"
+PORT_SEPARATOR = ":"
 
 
 class UnknownElement(ValueError):
@@ -134,7 +136,33 @@ class Link:
         return f"{self.from_name}{LINK_SEPARATOR}{self.to_name}"
 
 
-Element = Switch | Chip | Server | Prober | Link
+@dataclass(frozen=True, slots=True)
+class ChipPair:
+    """The way through a switch from one chip to another, or to itself: in by the ports of the first, out by
+    those of the second."""
+
+    switch: str
+    from_chip: str  # labels of chips that own ports
+    to_chip: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.switch}{CHIP_SEPARATOR}{self.from_chip}{PAIR_SEPARATOR}{self.to_chip}"
+
+
+@dataclass(frozen=True, slots=True)
+class PortRef:
+    """One port of a switch: the end of a cable, for both directions."""
+
+    switch: str
+    port: Port
+
+    @property
+    def name(self) -> str:
+        return f"{self.switch}{PORT_SEPARATOR}{self.port.name}"
+
+
+Element = Switch | Chip | ChipPair | PortRef | Server | Prober | Collector | Link
 
 
 @dataclass(frozen=True)  # no slots: the lookups below are built once, on first use
@@ -208,19 +236,28 @@ class Fabric:
         return self._name_by_node.get(int(node), f"node:{int(node)}")
 
     def element(self, name: str) -> Element:
-        """The switch, chip `S/C`, server, Prober or directed link `A~B` of that name.
+        """The switch, chip `S/C`, chip pair `S/C1>C2`, port `S:PORT`, server, Prober, collector or directed
+        link `A~B` of that name.
 
         Raises UnknownElement.
         """
         if LINK_SEPARATOR in name:
             return self._link(name)
+        if PORT_SEPARATOR in name:
+            return self._port(name)
+        if PAIR_SEPARATOR in name:
+            return self._chip_pair(name)
         if CHIP_SEPARATOR in name:
             return self._chip(name)
         element = (
-            self.switch_by_name.get(name) or self.server_by_name.get(name) or self.prober_by_name.get(name)
+            self.switch_by_name.get(name)
+            or self.server_by_name.get(name)
+            or self.prober_by_name.get(name)
+            or next((collector for collector in self.collectors if collector.name == name), None)
         )
         if element is None:
-            raise UnknownElement(self._unknown(name, self._node_by_name))
+            collectors = [collector.name for collector in self.collectors]
+            raise UnknownElement(self._unknown(name, [*collectors, *self._node_by_name]))
         return element
 
     def collector_of(self, switch: Switch) -> Collector | None:
@@ -258,6 +295,26 @@ class Fabric:
             if chip.name == name:
                 return chip
         raise UnknownElement(f"no chip {name!r}; {switch_name} has {_some([c.name for c in switch.chips])}")
+
+    def _chip_pair(self, name: str) -> ChipPair:
+        near, _, to_chip = name.partition(PAIR_SEPARATOR)
+        switch, _, from_chip = near.partition(CHIP_SEPARATOR)
+        for label in (from_chip, to_chip):
+            if self._chip(f"{switch}{CHIP_SEPARATOR}{label}").role == "fabric":
+                raise UnknownElement(
+                    f"{label} of {name!r} owns no ports: packets pass it, none come in by it"
+                )
+        return ChipPair(switch, from_chip, to_chip)
+
+    def _port(self, name: str) -> PortRef:
+        switch_name, _, port_name = name.partition(PORT_SEPARATOR)
+        switch = self.switch_by_name.get(switch_name)
+        if switch is None:
+            raise UnknownElement(self._unknown(switch_name, self.switch_by_name, f"no port {name!r}: "))
+        for port in switch.ports:
+            if port.name == port_name:
+                return PortRef(switch_name, port)
+        raise UnknownElement(f"no port {name!r}; {switch_name} has {_some([p.name for p in switch.ports])}")
 
     def _unknown(self, name: str, known: Iterable[str], prefix: str = "") -> str:
         near = difflib.get_close_matches(name, list(known)[:20_000], n=5, cutoff=0.5)
