@@ -104,6 +104,11 @@ class Record:
         """A list of mappings; empty if the key is absent."""
         return [Record(node, self.source, what) for node in self._sequence(key)]
 
+    def mapping(self, key: str, what: str) -> Record | None:
+        """A mapping inside this one; None if the key is absent."""
+        node = self._node(key, required=False)
+        return None if node is None else Record(node, self.source, what)
+
     def _sequence(self, key: str) -> list[yaml.Node]:
         node = self._node(key, required=False)
         if node is None:
