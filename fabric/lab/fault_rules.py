@@ -52,6 +52,9 @@ def fault_rules(spec: FaultSpec, fabric: Fabric, table: str, random: Random) -> 
 
     Raises FaultError for what a lab cannot do.
     """
+    unknown = sorted(set(spec.params) - {"rate", "offset", "mask"})
+    if unknown:
+        raise FaultError(f"fault {spec.text!r}: the lab cannot do {spec.kind} with {unknown[0]}")
     element = fabric.element(spec.element)
     rate = spec.params.get("rate", 1.0)
     if spec.kind == "loss":
@@ -81,8 +84,10 @@ def _traffic_rules(fabric: Fabric, element: object, table: str, rule: str, chain
         return _table("netdev", node, table, chains + _chain(hook, f"hook {hook} device {device}", [rule]))
     if isinstance(element, Switch):
         return _table("ip", element.name, table, chains + _chain("crossing", "hook forward", [rule]))
-    if not isinstance(element, Chip) or element.role == "fabric":
-        raise FaultError(f"{element}: a switch of the lab has no fabric chips of its own")
+    if not isinstance(element, Chip):
+        raise FaultError(f"the lab cannot harm {element}")
+    if element.role == "fabric":
+        raise FaultError(f"{element.name}: a switch of the lab has no fabric chips of its own")
     switch = fabric.switch_by_name[element.switch]
     devices = ", ".join(port_device(p.number) for p in switch.ports if p.chip == element.label)
     # In by the chip, or in by another one and out by this one: either way it crosses the chip once.

@@ -30,6 +30,25 @@ def test_everything_is_read():
         "flip:spine-1/lc-2:rate=0.1,offset=100,mask=0x80",
         "host_down:server-1-1-1:after=1",
         "mirror_loss:leaf-1-1:rate=0.5",
+        "loss:spine-1/lc-1>lc-2:rate=0.1",
+        "loss:leaf-1-1~spine-1:rate=0.1,min_bytes=500,max_bytes=600",
+        "black_hole:leaf-1-1:share=0.1",
+        "switch_down:spine-1",
+        "flip:tor-1-1:rate=1,offset=100,mask=1,stuck=0",
+        "loop:leaf-1-1~spine-1",
+        "wrong_route:spine-1~leaf-1-1:share=0.5",
+        "host_slow:server-1-1-1:delay_ms=700",
+        "rst_limit:server-1-1-1:rate=0",
+        "reboot:server-1-1-1:for=60",
+        "reboot:spine-1:for=60,after=2",
+        "mirror_outage:spine-1",
+        "mirror_outage:collector-1",
+        "mirror_truncate:spine-1:bytes=128",
+        "mirror_corrupt:spine-1:rate=0.1",
+        "prober_outage:prober-1:for=5",
+        "clock_skew:prober-2:ms=-250.5",
+        "clock_skew:collector-1:ms=999",
+        "clock_skew:spine-1:ms=10",
     ],
 )
 def test_each_kind_has_its_elements_and_keys(text):
@@ -38,10 +57,23 @@ def test_each_kind_has_its_elements_and_keys(text):
     assert spec.kind in KINDS
 
 
+@pytest.mark.parametrize("settings", ["", ":", ":for=3", ":after=1,for=3"])
+def test_a_port_may_hold_the_colon_that_settings_begin_with(settings):
+    spec = parse_spec(f"link_down:leaf-1-1:Ethernet3{settings}", FABRIC)
+    assert spec.element == "leaf-1-1:Ethernet3"
+    assert FABRIC.element(spec.element).port.number == 3
+    assert spec.for_s == (3 if "for" in settings else None)
+
+
+def test_the_examples_above_show_every_kind():
+    examples = test_each_kind_has_its_elements_and_keys.pytestmark[0].args[1]
+    assert {text.partition(":")[0] for text in examples} == set(KINDS)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "known: loss, link_down, flip, host_down, mirror_loss"),
+        ("", "known: loss, black_hole, link_down, switch_down, flip, "),
         ("lose:spine-1:rate=1", "unknown kind 'lose'; known: loss"),
         ("loss", "no element"),
         ("loss::rate=1", "no element"),
@@ -58,7 +90,18 @@ def test_each_kind_has_its_elements_and_keys(text):
         ("loss:spine-1:rate=1,rate=1", "once"),
         ("loss:spine-1:rate", "write rate=VALUE"),
         ("loss:spine-1:rate=1,", "unknown key ''"),
-        ("loss:spine-1:rate=1,mask=1", "unknown key 'mask'; known: rate, after, for"),
+        ("loss:spine-1:rate=1,mask=1", "unknown key 'mask'; known: rate, min_bytes, max_bytes, after, for"),
+        ("loss:spine-1:rate=1,min_bytes=9,max_bytes=8", "no packet is"),
+        ("loss:spine-1:Ethernet99:rate=1", "spine-1 has Ethernet1"),
+        ("loss:spine-1:Ethernet1", "loss needs rate="),
+        ("loss:spine-1/fc-1>lc-1:rate=1", "owns no ports"),
+        ("loss:spine-1/lc-1>lc-7:rate=1", "no chip 'spine-1/lc-7'"),
+        ("black_hole:spine-1", "needs share= (share of five-tuples"),
+        ("reboot:spine-1", "reboot needs for="),
+        ("loop:prober-1~border-1", "needs two switches; 'prober-1' is none"),
+        ("mirror_outage:prober-1", "takes a switch or a collector; 'prober-1' is a prober"),
+        ("clock_skew:prober-1:ms=1000", "ms must be a number from -999 to 999"),
+        ("flip:spine-1:rate=1,stuck=2", "stuck must be"),
         ("loss:spine-1:rate=1,after=-1", "after must be"),
         ("loss:spine-1:rate=1,for=0", "for must be"),
         ("flip:spine-1:rate=1,mask=0", "mask must be an integer from 1 to 255"),
@@ -72,7 +115,7 @@ def test_what_means_nothing_is_refused(text, message):
     assert "\n" not in str(refused.value)
 
 
-@given(st.text(alphabet="losflip:~=,.0123456789-tr aeé\n", max_size=40))
+@given(st.text(alphabet="losflip:~>/=,.0123456789-tr aeé\n", max_size=40))
 def test_any_text_is_read_or_refused(text):
     with suppress(FaultError):
         parse_spec(text, FABRIC)
