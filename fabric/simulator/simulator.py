@@ -28,8 +28,9 @@ from fabric.index import FabricIndex
 from fabric.lookup import ColumnLookup
 from fabric.model import Fabric
 from fabric.simulator.active import ActiveFault, Chips, activate
-from fabric.simulator.content import alter, packet_length, reply_hash
-from fabric.simulator.draws import draw_exponential_pair, draw_uniform
+from fabric.simulator.content import alter
+from fabric.simulator.draws import draw_exponential_pair
+from fabric.simulator.mirrors import Mirrors
 from fabric.simulator.routes import NO_LINK, Routes
 from fabric.simulator.settings import SimulatorSettings
 from fabric.simulator.truth import Truth
@@ -38,15 +39,13 @@ from producers.wire import TTL, address_words, content_hash_as_sent
 from schemas.batch import AlteredPacket
 from schemas.nodes import PROBER_BASE
 from schemas.partition import MEMBER_BITS, mix64
-from schemas.rows import DIGEST, OUTCOME, Direction, Leg, ReplyKind, rows_of
+from schemas.rows import OUTCOME, Leg, ReplyKind, rows_of
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 U8 = NDArray[np.uint64]
-Rows = NDArray[np.intp]
 
-_KERNEL, _MIRROR = 2_000_001, 2_000_002  # what a draw decides; see fabric.simulator.draws
-_TICK_NS = 100_000  # of the clock that ERSPAN Type III exporters stamp copies with (granularity 0)
+_KERNEL = 2_000_001  # what a draw decides; see fabric.simulator.draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +73,7 @@ class Simulator:
         self._routes = Routes(self._index, seed)
         self._chips = Chips(self._index)
         self._ends = _Ends(self._index, self._routes)
-        self._names_port = np.array([s.port_field != "none" for s in fabric.switches], dtype=np.bool_)
-        self._stamps = np.array([s.dialect == 3 for s in fabric.switches], dtype=np.bool_)
-        # No two exporters' clocks agree.
-        self._clock_skew: I8 = (mix64(self._index.switch_node.astype(np.uint64)) >> np.uint64(33)).astype(
-            np.int64
-        )
+        self._mirrors = Mirrors(self._index, self._routes, seed, self.settings)
 
     def inject(self, spec: FaultSpec, start_us: int) -> int:
         """Switch a fault on for probes sent from `start_us` on, for as long as the specification says.
@@ -116,8 +110,10 @@ class Simulator:
         answering = self._answering(walk, received, probes, truth)
         replies = walk.deliver(self._reply(answering, probes), Leg.REPLY)
 
-        outcomes, known_at_us = self._outcomes(probes, replies, start_ns)
-        return Slice(outcomes, known_at_us, *self._digests(walk, probes), truth)
+        sent_hash = content_hash_as_sent(probes)
+        outcomes, known_at_us = self._outcomes(probes, replies, start_ns, sent_hash)
+        got = self._mirrors.collect(walk.copies, walk.alterations, probes, sent_hash, self.faults)
+        return Slice(outcomes, known_at_us, got.digests, got.altered, got.mirrored, got.mirror_lost, truth)
 
     def _faults_on(self, sent_at_us: I8) -> list[ActiveFault]:
         if not len(sent_at_us):
@@ -205,7 +201,7 @@ class Simulator:
         )
 
     def _outcomes(
-        self, probes: NDArray[np.void], replies: Packets, start_ns: I8
+        self, probes: NDArray[np.void], replies: Packets, start_ns: I8, sent_hash: U8
     ) -> tuple[NDArray[np.void], I8]:
         timeout_us = self.settings.timeout_ms * 1_000
         rtt_ns = np.full(len(probes), -1, dtype=np.int64)
@@ -221,98 +217,9 @@ class Simulator:
         columns |= {"kind": probes["kind"], "group_size": probes["group_size"]}
         columns |= {"rtt_ns": rtt_ns, "reply_ttl": reply_ttl}
         columns["reply_kind"] = np.where(answered, ReplyKind.RST, ReplyKind.NONE)
-        columns["content_hash"] = content_hash_as_sent(probes)
+        columns["content_hash"] = sent_hash
         after_us = np.where(answered, -(-rtt_ns // 1_000), timeout_us)
         return rows_of(OUTCOME, columns, len(probes)), probes["sent_at_us"].astype(np.int64) + after_us
-
-    def _digests(
-        self, walk: Walk, probes: NDArray[np.void]
-    ) -> tuple[NDArray[np.void], list[AlteredPacket], I8, I8]:
-        """Rows in the order of observation, altered packets, and copies mirrored and lost per switch row."""
-        copies = walk.copies
-        probe = np.concatenate([c.probe for c in copies])
-        link = np.concatenate([c.link for c in copies])
-        leg = np.repeat(np.array([c.leg for c in copies], dtype=np.int8), [len(c.probe) for c in copies])
-        time_ns = np.concatenate([c.time_ns for c in copies])
-        version = np.concatenate([c.version for c in copies])
-        delay = np.concatenate([c.mirror_delay for c in copies])
-        ttl = np.concatenate([c.ttl for c in copies])
-        row = self._routes.to_row[link]
-
-        lost = self._lost_copies(walk, probes)
-        mirror_lost = np.bincount(row[lost], minlength=len(self._names_port)).astype(np.int64)
-        transit_us = self.settings.mirror_base_us + delay * self.settings.mirror_jitter_us
-        observed_at_us = time_ns // 1_000 + transit_us.astype(np.int64)
-        order = np.argsort(observed_at_us, kind="stable")
-        order = order[~lost[order]]
-        probe, link, leg, row, version = probe[order], link[order], leg[order], row[order], version[order]
-
-        is_reply = leg == Leg.REPLY
-        hashes = content_hash_as_sent(probes)[probe]
-        hashes[is_reply] = reply_hash(probes)[probe[is_reply]]
-        length = packet_length(probes, reply=False)[probe]
-        length[is_reply] = packet_length(probes, reply=True)[probe[is_reply]]
-        ticks = (time_ns[order] // _TICK_NS + self._clock_skew[row]) & 0xFFFFFFFF
-        digests = rows_of(
-            DIGEST,
-            {
-                "probe_id": probes["probe_id"][probe],
-                "observed_at_us": observed_at_us[order],
-                "exporter_time": np.where(self._stamps[row], ticks, -1),
-                "content_hash": hashes,
-                "switch": self._index.switch_node[row],
-                "port": np.where(self._names_port[row], self._index.link_to_port[link], -1),
-                "length": length,
-                "ttl": ttl[order],
-                "flags": 0,
-                "leg": leg,
-                "direction": Direction.INGRESS,
-            },
-            len(order),
-        )
-        altered = self._mark_altered(digests, walk, probes, probe, version)
-        mirrored = np.bincount(row, minlength=len(self._names_port)).astype(np.int64)
-        return digests, altered, mirrored, mirror_lost
-
-    def _lost_copies(self, walk: Walk, probes: NDArray[np.void]) -> NDArray[np.bool_]:
-        """Which copies never reach a collector: bool[copies], in the order in which they were made."""
-        background = self.settings.mirror_loss_rate
-        faults = [f for f in self.faults if f.spec.kind == "mirror_loss"]
-        parts: list[NDArray[np.bool_]] = []
-        for copies in walk.copies:
-            lost = np.zeros(len(copies.probe), dtype=np.bool_)
-            if background > 0 or faults:
-                probe_id = probes["probe_id"][copies.probe].astype(np.int64)
-                sent_at_us = probes["sent_at_us"][copies.probe].astype(np.int64)
-                chance = draw_uniform(probe_id, self._seed, _MIRROR, copies.leg, copies.hop)
-                lost = chance < background
-                for fault in faults:
-                    at = self._routes.to_row[copies.link] == fault.switch_row
-                    lost |= at & fault.hits(probe_id, sent_at_us, self._seed, _MIRROR, copies.leg, copies.hop)
-            parts.append(lost)
-        return np.concatenate(parts)
-
-    @staticmethod
-    def _mark_altered(
-        digests: NDArray[np.void],
-        walk: Walk,
-        probes: NDArray[np.void],
-        probe: Rows,
-        version: NDArray[np.int16],
-    ) -> list[AlteredPacket]:
-        """Give altered copies their true hash and flags; return those whose content is visibly wrong."""
-        altered: list[AlteredPacket] = []
-        for reply in (False, True):
-            rows = np.flatnonzero((version > 0) & ((digests["leg"] == Leg.REPLY) == reply))
-            if not len(rows):
-                continue
-            content = alter(probes, probe[rows], version[rows], reply, walk.alterations)
-            digests["content_hash"][rows] = content.content_hash
-            digests["flags"][rows] = content.flags
-            for at in np.flatnonzero(content.flags != 0).tolist():  # rare, and a packet is bytes anyway
-                packet = content.packets[at, : content.lengths[at]].tobytes()
-                altered.append(AlteredPacket(int(rows[at]), packet))
-        return altered
 
 
 class _Ends:

@@ -1,0 +1,178 @@
+"""What collectors get of the copies that ingress mirrors made: digest rows, and what never arrived."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabric.index import FabricIndex
+from fabric.simulator.active import ActiveFault
+from fabric.simulator.content import alter, packet_length, reply_hash
+from fabric.simulator.draws import draw_uniform
+from fabric.simulator.routes import Routes
+from fabric.simulator.settings import SimulatorSettings
+from fabric.simulator.walk import Alteration, Copies
+from schemas.batch import AlteredPacket
+from schemas.partition import mix64
+from schemas.rows import DIGEST, Direction, Leg, gather, rows_of
+
+I4 = NDArray[np.int32]
+I8 = NDArray[np.int64]
+U8 = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+Rows = NDArray[np.intp]
+
+_MIRROR = 2_000_002  # what a draw decides; see fabric.simulator.draws
+_TICK_NS = 100_000  # of the clock that ERSPAN Type III exporters stamp copies with (granularity 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """See fabric.simulator.simulator.Slice, which takes these over."""
+
+    digests: NDArray[np.void]
+    altered: Sequence[AlteredPacket]
+    mirrored: I8
+    mirror_lost: I8
+
+
+class Mirrors:
+    """All exporters and the way to their collectors."""
+
+    def __init__(self, index: FabricIndex, routes: Routes, seed: int, settings: SimulatorSettings) -> None:
+        switches = index.fabric.switches
+        self._index, self._routes = index, routes
+        self._seed, self._settings = seed, settings
+        self._names_port = np.array([s.port_field != "none" for s in switches], dtype=np.bool_)
+        self._stamps = np.array([s.dialect == 3 for s in switches], dtype=np.bool_)
+        # No two exporters' clocks agree.
+        self._clock_skew: I8 = (mix64(index.switch_node.astype(np.uint64)) >> np.uint64(33)).astype(np.int64)
+
+    def collect(
+        self,
+        parts: list[Copies],
+        alterations: list[Alteration],
+        probes: NDArray[np.void],
+        sent_hash: U8,
+        faults: Sequence[ActiveFault],
+    ) -> Collected:
+        """parts: the copies of a walk. probes: structured[n], all of the slice; sent_hash: u8[n], their
+        content hashes. faults: all that are injected."""
+        lost = self._lost(parts, probes, faults)
+        copies = _Joined(parts)
+        row = self._routes.to_row[copies.link]
+        switches = len(self._names_port)
+        mirror_lost = np.bincount(row[lost], minlength=switches)
+        mirrored = np.bincount(row, minlength=switches) - mirror_lost
+        settings = self._settings
+        transit_us = settings.mirror_base_us + copies.mirror_delay * settings.mirror_jitter_us
+        observed_at_us = copies.time_ns // 1_000 + transit_us.astype(np.int64)
+        digests = self._rows(copies, row, observed_at_us, probes, sent_hash)
+        order = order_of(observed_at_us)
+        order = order[~lost[order]]
+        digests = gather(digests, order)
+        altered = _mark_altered(digests, copies, order, probes, alterations)
+        return Collected(digests, altered, mirrored.astype(np.int64), mirror_lost.astype(np.int64))
+
+    def _rows(
+        self, copies: _Joined, row: I4, observed_at_us: I8, probes: NDArray[np.void], sent_hash: U8
+    ) -> NDArray[np.void]:
+        """One digest of each copy, as if no packet had been altered."""
+        # Probes first, then their replies: one look-up for both.
+        packet = copies.probe + len(probes) * (copies.leg == Leg.REPLY)
+        content_hash = np.concatenate([sent_hash, reply_hash(probes)])
+        length = np.concatenate([packet_length(probes, reply=False), packet_length(probes, reply=True)])
+        ticks = (copies.time_ns // _TICK_NS + self._clock_skew[row]) & 0xFFFFFFFF
+        return rows_of(
+            DIGEST,
+            {
+                "probe_id": probes["probe_id"][copies.probe],
+                "observed_at_us": observed_at_us,
+                "exporter_time": np.where(self._stamps[row], ticks, -1),
+                "content_hash": content_hash[packet],
+                "switch": self._index.switch_node[row],
+                "port": np.where(self._names_port[row], self._index.link_to_port[copies.link], -1),
+                "length": length[packet],
+                "ttl": copies.ttl,
+                "flags": 0,
+                "leg": copies.leg,
+                "direction": Direction.INGRESS,
+            },
+            len(copies.probe),
+        )
+
+    def _lost(self, parts: list[Copies], probes: NDArray[np.void], faults: Sequence[ActiveFault]) -> Bools:
+        """Which copies never reach a collector: bool[copies], in the order in which they were made."""
+        background = self._settings.mirror_loss_rate
+        faults = [f for f in faults if f.spec.kind == "mirror_loss"]
+        lost_of: list[Bools] = []
+        for copies in parts:
+            lost = np.zeros(len(copies.probe), dtype=np.bool_)
+            if background > 0 or faults:
+                probe_id = probes["probe_id"][copies.probe].astype(np.int64)
+                sent_at_us = probes["sent_at_us"][copies.probe].astype(np.int64)
+                where = _MIRROR, copies.leg, copies.hop
+                lost = draw_uniform(probe_id, self._seed, *where) < background
+                for fault in faults:
+                    at = self._routes.to_row[copies.link] == fault.switch_row
+                    lost |= at & fault.hits(probe_id, sent_at_us, self._seed, *where)
+            lost_of.append(lost)
+        return np.concatenate(lost_of)
+
+
+class _Joined:
+    """The columns of all copies, in the order in which they were made."""
+
+    def __init__(self, parts: list[Copies]) -> None:
+        self.probe: Rows = np.concatenate([c.probe for c in parts])
+        self.link: I4 = np.concatenate([c.link for c in parts])
+        self.ttl = np.concatenate([c.ttl for c in parts])
+        self.time_ns: I8 = np.concatenate([c.time_ns for c in parts])
+        self.mirror_delay = np.concatenate([c.mirror_delay for c in parts])
+        self.version = np.concatenate([c.version for c in parts])
+        self.leg = np.repeat(np.array([c.leg for c in parts], np.int8), [len(c.probe) for c in parts])
+
+
+def order_of(times: I8) -> Rows:
+    """Rows in the order of their times, those of equal times as they came: i8[n] -> intp[n]."""
+    if not len(times):
+        return np.empty(0, dtype=np.intp)
+    # One word holds time and row, and sorting plain words is ten times faster than a stable argsort.
+    first = int(times.min())
+    bits = len(times).bit_length()
+    if (int(times.max()) - first).bit_length() + bits > 62:
+        return np.argsort(times, kind="stable")
+    key = (times - first) << bits | np.arange(len(times))
+    key.sort()
+    return np.asarray(key & ((1 << bits) - 1), dtype=np.intp)
+
+
+def _mark_altered(
+    digests: NDArray[np.void],
+    copies: _Joined,
+    order: Rows,
+    probes: NDArray[np.void],
+    alterations: list[Alteration],
+) -> list[AlteredPacket]:
+    """Give altered copies their true hash and flags; return those whose content is visibly wrong.
+
+    order: row of `copies` of each digest.
+    """
+    altered: list[AlteredPacket] = []
+    if not alterations:
+        return altered
+    version, leg = copies.version[order], copies.leg[order]
+    for reply in (False, True):
+        rows = np.flatnonzero((version > 0) & ((leg == Leg.REPLY) == reply))
+        if not len(rows):
+            continue
+        content = alter(probes, copies.probe[order[rows]], version[rows], reply, alterations)
+        digests["content_hash"][rows] = content.content_hash
+        digests["flags"][rows] = content.flags
+        for at in np.flatnonzero(content.flags != 0).tolist():  # rare, and a packet is bytes anyway
+            packet = content.packets[at, : content.lengths[at]].tobytes()
+            altered.append(AlteredPacket(int(rows[at]), packet))
+    return altered
