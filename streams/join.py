@@ -22,35 +22,26 @@ from schemas.batch import Batch
 from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
 from schemas.rows import DIGEST, OUTCOME
-from streams import alteration, intake, paths, verdict
-from streams.evidence import LEGS, Slot, sightings
-from streams.hops import ProbeLookup, order_hops, ttl_on_arrival
+from streams import heads, intake
+from streams.backlog import Backlog, Commit
+from streams.closing import Closed, close, match
+from streams.evidence import Slot
+from streams.hops import ttl_on_arrival
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
 from streams.open_rows import OpenRows, gather
-from streams.places import Places
+from streams.places import LEGS, Places
 from streams.probes import ProbeColumns, Probes
-from streams.records import HopColumns, PacketKey, Packets, Recorder, sampled
+from streams.records import PacketKey, Packets, Recorder, sampled
 from streams.settings import JoinSettings
 from streams.slots import SlotClock
+from streams.verdict import Verdict
 from streams.watermark import NO_WATERMARK_US, Watermark
 
 I8 = NDArray[np.int64]
 
-#: A checkpoint, from which a new owner can go on, is taken every so many messages.
-CHECKPOINT_EVERY = 16
 #: Altered packets kept for naming altered bits; above, the probe is still reported, without bits.
 PACKETS_MAX = 65_536
-
-
-@dataclass(frozen=True, slots=True)
-class Commit:
-    """Everything before these offsets is done with, once `state` is safely stored."""
-
-    positions: dict[str, int]
-    log_time_ms: int
-    watermark_us: int
-    state: bytes
 
 
 @dataclass(slots=True)
@@ -64,14 +55,6 @@ class Output:
     probes_closed: int = 0
     digests_joined: int = 0
     batches_missing: int = 0  # by the sequences of their sources: lost between a producer and the log
-
-
-@dataclass(slots=True)
-class _InFlight:
-    """A consumed message whose rows are not all done with."""
-
-    release_us: int
-    checkpoint: dict[str, Any] | None
 
 
 class Network:
@@ -110,8 +93,7 @@ class PartitionJoin:
         self._slots: dict[int, Slot] = {}
         self._early: Slot | None = None
         self._closed_slot = self._clock.due_slot
-        self._in_flight: deque[_InFlight] = deque()
-        self._since_checkpoint = CHECKPOINT_EVERY
+        self._backlog = Backlog()
         self._dead: list[dict[str, Any]] = []
         self._batches_missing = 0
         if state is not None:
@@ -168,7 +150,7 @@ class PartitionJoin:
     # -- messages -------------------------------------------------------------------------------
 
     def _consume(self, message: LogMessage) -> None:
-        checkpoint = self._checkpoint()
+        checkpoint = self._checkpoint() if self._backlog.wants_checkpoint() else None
         found_us = self._watermark.watermark_us
         self._watermark.advance_log_time(message.timestamp_ms)
         self._positions[message.side] = message.offset + 1
@@ -188,7 +170,7 @@ class PartitionJoin:
             )
         else:
             release_us = self._take_in(message.side, batch, found_us)
-        self._in_flight.append(_InFlight(release_us, checkpoint))
+        self._backlog.add(release_us, checkpoint)
         self._move_watermark()
 
     def _take_in(self, side: int, batch: Batch, found_us: int) -> int:
@@ -247,8 +229,7 @@ class PartitionJoin:
         slot.duplicates += early.duplicates
         for switch, (received, lost) in early.mirrors.items():
             slot.count_mirrors(switch, received, lost)
-        for message in self._in_flight:
-            message.release_us = max(message.release_us, watermark_us)
+        self._backlog.hold_until(watermark_us)
 
     def _slot_at(self, time_us: int) -> Slot:
         """The slot of a time; before any watermark is known, one that waits for it."""
@@ -269,23 +250,27 @@ class PartitionJoin:
     # -- closing --------------------------------------------------------------------------------
 
     def _close(self, output: Output) -> None:
-        """Close the probes of the slots that have just become complete.
+        """Close the probes of the slots that have just become complete, slot by slot.
 
         Evidence goes out by slots, so closing a probe sooner would only touch open rows more often.
         """
         if not self.open_rows:
             return
+        places, settings = self._network.places, self._settings
         outcome_rows, found = self._outcomes.take()
-        closing = outcome_rows["sent_at_us"] // self._settings.slot_us <= self._closed_slot
+        slot_of = outcome_rows["sent_at_us"].astype(np.int64) // settings.slot_us
+        closing = slot_of <= self._closed_slot
         self._outcomes.put_back(gather(outcome_rows, ~closing), found[~closing])
-        probes = self._network.columns(gather(outcome_rows, closing))
-        probes = self._without_repeats(probes)
-        digest_rows, digest_found = self._digests.take()
-        joined = self._match(probes, digest_rows, digest_found)
-        self._judge(probes, digest_rows, joined, output)
-        self._keep_waiting(digest_rows, digest_found, joined < 0)
+        rows, found = self._digests.take()
+        for number in np.unique(slot_of[closing]).tolist():
+            probes = self._network.columns(gather(outcome_rows, slot_of == number))
+            probes = self._without_repeats(number, probes)
+            joined = match(probes, rows, found, settings)
+            self._count(number, close(probes, joined, rows, places, settings), output)
+            rows, found = gather(rows, joined < 0), found[joined < 0]
+        self._keep_waiting(rows, found)
 
-    def _without_repeats(self, probes: Probes) -> Probes:
+    def _without_repeats(self, number: int, probes: Probes) -> Probes:
         """An outcome that was sent twice counts once; columns are sorted, so repeats are neighbours."""
         repeat = np.zeros(len(probes), np.bool_)
         repeat[1:] = (probes.probe_id[1:] == probes.probe_id[:-1]) & (
@@ -293,126 +278,43 @@ class PartitionJoin:
         )
         if not repeat.any():
             return probes
-        for number in (probes.sent_at_us[repeat] // self._settings.slot_us).tolist():
-            self._slot(number).duplicates += 1
+        self._slot(number).duplicates += int(np.count_nonzero(repeat))
         return self._network.columns(gather(probes.rows, ~repeat))
 
-    def _match(self, probes: Probes, rows: np.ndarray, found_us: I8) -> NDArray[np.int32]:
-        """Row of the closing probe that each digest belongs to, -1: none (yet, or no more)."""
-        joined = ProbeLookup(probes.probe_id)(rows["probe_id"].astype(np.int64))
-        hit = np.flatnonzero(joined >= 0)
-        sent = probes.sent_at_us[joined[hit]]
-        after = rows["observed_at_us"][hit].astype(np.int64) - sent
-        settings = self._settings
-        belongs = (after >= -settings.skew_max_us) & (after <= settings.closing_us + settings.skew_max_us)
-        belongs &= sent + settings.closing_us > found_us[hit]  # else it came too late
-        joined[hit[~belongs]] = -1
-        return joined
+    def _count(self, number: int, closed: Closed, output: Output) -> None:
+        """Add a slot's probes to its evidence and to the results."""
+        output.digests_joined += len(closed.hops) + int(closed.hops.doubled.sum())
+        if self._clock.is_done(number):
+            return  # read again after a restart: already published
+        self._slot(number).add(closed)
+        output.probes_closed += len(closed.probes)
+        odd = closed.judgement.verdict != Verdict.OK
+        keep = np.flatnonzero(odd | sampled(closed.probes, self._settings.sample_one_in))
+        output.results += self._network.recorder(closed, keep, self._packets)
 
-    def _judge(
-        self, probes: Probes, digest_rows: np.ndarray, joined: NDArray[np.int32], output: Output
-    ) -> None:
-        if not len(probes):
-            return
-        places, settings = self._network.places, self._settings
-        used = np.flatnonzero(joined >= 0)
-        rows = gather(digest_rows, used)
-        hops = order_hops(
-            joined[used],
-            rows["leg"].astype(np.int8),
-            ttl_on_arrival(rows),
-            rows["switch"].astype(np.int32),
-            used,
-            len(probes),
-        )
-        legs, crossings = paths.trace(probes, hops, places)
-        # One gather of whole rows: each is a cache line, from which all columns are then read in order.
-        rows = gather(digest_rows, hops.digest)
-        content_hash = rows["content_hash"].astype(np.uint64)
-        flags = rows["flags"].astype(np.int16)
-        observed = rows["observed_at_us"].astype(np.int64)
-        altered = alteration.find(probes, hops, legs, content_hash, flags, places)
-        judgement = verdict.judge(probes, hops, legs, altered, observed, places, settings)
-
-        slot_of = probes.sent_at_us // settings.slot_us
-        seen = sightings(probes, hops, legs, crossings, places)
-        numbers = np.unique(slot_of).tolist()
-        for number in numbers:
-            if self._clock.is_done(number):
-                continue  # read again after a restart: already published
-            mine = None if len(numbers) == 1 else slot_of == number
-            slot = self._slot(number)
-            slot.add(probes, judgement, seen, mine)
-            doubled = int(hops.doubled.sum() if mine is None else hops.doubled[mine].sum())
-            slot.duplicates += doubled
-            slot.digests += doubled + int(len(hops) if mine is None else np.count_nonzero(mine[hops.probe]))
-            count = len(probes) if mine is None else int(np.count_nonzero(mine))
-            output.probes_closed += count
-        fresh = slot_of > self._clock.done_slot
-        keep = np.flatnonzero(
-            fresh & ((judgement.verdict != verdict.Verdict.OK) | sampled(probes, settings.sample_one_in))
-        )
-        if len(keep):
-            columns = HopColumns(rows["port"], observed, content_hash, altered.bad_copy)
-            output.results += self._network.recorder(
-                probes, judgement, keep, hops, legs, columns, self._packets
-            )
-        output.digests_joined += len(used)
-
-    def _keep_waiting(self, rows: np.ndarray, found_us: I8, unmatched: NDArray[np.bool_]) -> None:
+    def _keep_waiting(self, rows: np.ndarray, found_us: I8) -> None:
         """Digests without a probe wait as long as one may still come, then count as late."""
-        waiting = np.flatnonzero(unmatched)
-        if not len(waiting):
-            return
-        due = np.maximum(
-            rows["observed_at_us"][waiting].astype(np.int64) + self._settings.skew_max_us, found_us[waiting]
-        )
+        due = np.maximum(rows["observed_at_us"].astype(np.int64) + self._settings.skew_max_us, found_us)
         number = due // self._settings.slot_us
         expired = number <= self._clock.due_slot
         for slot, count in zip(*np.unique(number[expired], return_counts=True), strict=True):
             self._slot(int(slot)).late_digests += int(count)
-        stay = waiting[~expired]
-        self._digests.put_back(gather(rows, stay), found_us[stay])
+        self._digests.put_back(gather(rows, ~expired), found_us[~expired])
 
     # -- what goes out --------------------------------------------------------------------------
 
     def _emit(self, output: Output) -> None:
         for due in self._clock.take_due(self._slots):
             slot = self._slots.pop(due.slot, None) or Slot(self._network.places.count * LEGS)
-            output.evidence.append((self._head(due.slot, due.silent, slot), slot.rows(self._network.places)))
+            head = heads.head(self.partition, due, slot, self._network.places, self._settings)
+            output.evidence.append((head, slot.rows(self._network.places)))
         while self._packet_ages and self._packet_ages[0][0] < self._clock.done_us:
             self._packets.pop(self._packet_ages.popleft()[1], None)
 
-    def _head(self, number: int, silent: tuple[str, ...], slot: Slot) -> dict[str, Any]:
-        settings = self._settings
-        return {
-            "partition": self.partition,
-            "slot_us": number * settings.slot_us,
-            "slot_length_us": settings.slot_us,
-            "watermark_us": (number + 1) * settings.slot_us + settings.closing_us,
-            "probes": int(slot.verdicts.sum()),
-            "digests": slot.digests,
-            "verdicts": {v.label: int(slot.verdicts[v]) for v in verdict.Verdict if slot.verdicts[v]},
-            "late_outcomes": slot.late_outcomes,
-            "late_digests": slot.late_digests,
-            "duplicates": slot.duplicates,
-            "silent_sources": list(silent),
-            "exporters": [
-                {"switch": switch, "received": counts[0], "lost": counts[1]}
-                for switch, counts in sorted(slot.mirrors.items())
-            ],
-            "examples": slot.example_records(self._network.places),
-            "pairs": slot.pairs.rows().tobytes(),
-        }
-
     # -- where we stand -------------------------------------------------------------------------
 
-    def _checkpoint(self) -> dict[str, Any] | None:
-        """State before the next message, every few messages."""
-        self._since_checkpoint += 1
-        if self._since_checkpoint < CHECKPOINT_EVERY:
-            return None
-        self._since_checkpoint = 0
+    def _checkpoint(self) -> dict[str, Any]:
+        """State before the next message."""
         return {
             "positions": list(self._positions),
             "merge_ms": list(self._merge.log_time_ms),
@@ -422,18 +324,9 @@ class PartitionJoin:
 
     def _release(self) -> Commit | None:
         """The newest checkpoint before which every message is done with, if there is a new one."""
-        done_us = self._clock.done_us
-        found: dict[str, Any] | None = None
-        drop = 0
-        for i, message in enumerate(self._in_flight):
-            if message.checkpoint is not None and i > 0:
-                found, drop = message.checkpoint, i
-            if message.release_us >= done_us:
-                break
+        found = self._backlog.release(self._clock.done_us)
         if found is None:
             return None
-        for _ in range(drop):
-            self._in_flight.popleft()
         state = {**found, "done_slot": self._clock.done_slot}
         positions = {topic: p for topic, p in zip(TOPICS, found["positions"], strict=True) if p >= 0}
         watermark = found["watermark"]

@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from schemas import topics
 from schemas.codec import encode
 from schemas.framing import Framing
-from streams.join import Commit, Output
+from streams.backlog import Commit
+from streams.join import Output
 from streams.localise.localiser import Located
 
 #: Results per message; a result of a long path takes about 1 kB.

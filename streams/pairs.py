@@ -15,7 +15,6 @@ from streams.probes import Probes
 from streams.verdict import Judgement, Verdict
 
 I8 = NDArray[np.int64]
-Bools = NDArray[np.bool_]
 
 _NODE_BITS = 30  # of a node number
 _NODE_MASK = (1 << _NODE_BITS) - 1
@@ -36,12 +35,10 @@ class PairCounts:
         self._verdicts: list[NDArray[np.int8]] = []
         self._rtt_ns: list[I8] = []
 
-    def add(self, probes: Probes, judgement: Judgement, mine: Bools | None) -> None:
-        """Take in the probes selected by `mine` (bool[p]; None: all)."""
+    def add(self, probes: Probes, judgement: Judgement) -> None:
+        """Take in probes."""
         origin = np.where(probes.kind == Kind.EAST_WEST, probes.via_node, probes.attached_node)
         known = (origin >= 0) & (probes.tor_node >= 0)
-        if mine is not None:
-            known &= mine
         kind = probes.kind.astype(np.int64) << (2 * _NODE_BITS)
         key = kind | origin.astype(np.int64) << _NODE_BITS | probes.tor_node
         self._keys.append(key[known])

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 
 from fabric.index import FabricIndex
 from schemas.nodes import UNKNOWN_NODE
+from schemas.rows import Leg
 from streams.descent import Descent
 
 I4 = NDArray[np.int32]
 
+#: Evidence is counted in cells, ``place * LEGS + leg``: legs are never merged.
+LEGS = len(Leg)
 #: Up to so many switches the links between them are looked up in a square table (16 MB).
 _SQUARE_MAX = 2_048
 

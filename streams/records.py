@@ -6,7 +6,6 @@ Few probes get here (anomalies and a sample), so plain Python is fast enough.
 from __future__ import annotations
 
 import ipaddress
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,11 +14,11 @@ from numpy.typing import NDArray
 from schemas.partition import mix64
 from schemas.payload import build_payload
 from schemas.rows import Leg
+from streams.closing import Closed
 from streams.hops import Hops
-from streams.paths import Legs
 from streams.places import Places
 from streams.probes import Probes
-from streams.verdict import Judgement, Verdict
+from streams.verdict import Verdict
 
 KINDS = ("north_south", "east_west", "inter_prober")
 LEG_NAMES = ("encapsulated", "probe", "reply")
@@ -45,16 +44,6 @@ _REASONS: dict[Verdict, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class HopColumns:
-    """Columns of the hops' digests that only a kept result shows, each of shape (m,)."""
-
-    port: NDArray[np.int32]
-    observed_at_us: NDArray[np.int64]
-    content_hash: NDArray[np.uint64]
-    bad_copy: NDArray[np.bool_]
-
-
 def sampled(probes: Probes, one_in: int) -> NDArray[np.bool_]:
     """Which probes belong to the sample: a function of the probe alone, so that a replay draws the same."""
     mixed = mix64(probes.probe_id.astype(np.uint64) ^ mix64(probes.sent_at_us.astype(np.uint64)))
@@ -69,29 +58,13 @@ class Recorder:
         self._places = places
         self._name = places.index.fabric.node_name
 
-    def __call__(
-        self,
-        probes: Probes,
-        judgement: Judgement,
-        keep: NDArray[np.int64],
-        hops: Hops,
-        legs: Legs,
-        columns: HopColumns,
-        packets: Packets,
-    ) -> list[dict[str, Any]]:
+    def __call__(self, closed: Closed, keep: NDArray[np.intp], packets: Packets) -> list[dict[str, Any]]:
         """Records of the probes in rows `keep`, in that order."""
-        return [self._record(i, probes, judgement, hops, legs, columns, packets) for i in keep.tolist()]
+        return [self._record(i, closed, packets) for i in keep.tolist()]
 
-    def _record(
-        self,
-        i: int,
-        probes: Probes,
-        judgement: Judgement,
-        hops: Hops,
-        legs: Legs,
-        columns: HopColumns,
-        packets: Packets,
-    ) -> dict[str, Any]:
+    def _record(self, i: int, closed: Closed, packets: Packets) -> dict[str, Any]:
+        probes, judgement, hops = closed.probes, closed.judgement, closed.hops
+        legs, copies = closed.legs, closed.copies
         row = probes.rows[i]
         verdict = Verdict(int(judgement.verdict[i]))
         place, leg = int(judgement.place[i]), int(judgement.leg[i])
@@ -127,11 +100,11 @@ class Recorder:
                 {
                     "leg": LEG_NAMES[int(hops.leg[h])],
                     "switch": self._node(int(hops.switch[h])),
-                    "port": int(columns.port[h]),
+                    "port": int(copies.port[h]),
                     "ttl": int(hops.ttl[h]),
-                    "observed_at_us": int(columns.observed_at_us[h]),
-                    "altered": bool(columns.bad_copy[h]),
-                    "content_hash": int(columns.content_hash[h]).to_bytes(8, "big"),
+                    "observed_at_us": int(copies.observed_at_us[h]),
+                    "altered": bool(closed.altered.bad_copy[h]),
+                    "content_hash": int(copies.content_hash[h]).to_bytes(8, "big"),
                 }
                 for h in mine
             ],

@@ -21,8 +21,9 @@ from schemas import topics
 from schemas.batch import tick
 from schemas.framing import Framing, SingleObject
 from streams import metrics, outbox
+from streams.backlog import Commit
 from streams.intake import TOPICS
-from streams.join import Commit, Network, Output, PartitionJoin
+from streams.join import Network, Output, PartitionJoin
 from streams.localise.localiser import Localiser
 from streams.order import ASKS_MAX, LogOrder
 from streams.outbox import Outlet, OutMessage

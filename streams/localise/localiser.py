@@ -16,8 +16,8 @@ from fabric.model import Fabric
 from schemas import topics
 from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
+from streams.backlog import Commit
 from streams.intake import dead_letter
-from streams.join import Commit
 from streams.localise.align import SlotAlignment
 from streams.localise.life import FaultLives
 from streams.localise.marks import HISTORY_US, Marks

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from streams.join import Commit, Network, Output, PartitionJoin
+from streams.backlog import Commit
+from streams.join import Network, Output, PartitionJoin
 from streams.settings import JoinSettings
 from tests.streams.logs import Log
 from tests.streams.reading import Said, interleaved

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from schemas.codec import decode
-from streams.join import Commit, Network, Output, PartitionJoin
+from streams.backlog import Commit
+from streams.join import Network, Output, PartitionJoin
 from streams.settings import JoinSettings
 from tests.streams.logs import Log, Message
 

@@ -12,7 +12,7 @@ import pytest
 from schemas.batch import decode_batch
 from schemas.codec import encode
 from schemas.errors import BadMessage
-from streams import join
+from streams import backlog
 from streams.join import Network, PartitionJoin
 from streams.localise.localiser import Localiser
 from streams.settings import JoinSettings
@@ -47,7 +47,7 @@ CRASHING = {
 
 @pytest.fixture(autouse=True)
 def commits_are_frequent(monkeypatch):
-    monkeypatch.setattr(join, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(backlog, "CHECKPOINT_EVERY", 2)
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -12,7 +12,7 @@ import pytest
 from schemas import topics
 from schemas.batch import decode_batch
 from schemas.codec import decode, encode
-from streams import join, runtime
+from streams import backlog, join, runtime
 from streams.outbox import OutMessage
 from streams.runtime import Runtime
 from streams.settings import JoinSettings
@@ -29,7 +29,7 @@ LOG = record(SCENARIO, 1)[0]
 
 @pytest.fixture(autouse=True)
 def commits_are_frequent(monkeypatch):
-    monkeypatch.setattr(join, "CHECKPOINT_EVERY", 2)
+    monkeypatch.setattr(backlog, "CHECKPOINT_EVERY", 2)
     monkeypatch.setattr(runtime, "COMMIT_EVERY_S", 0.0)
 
 

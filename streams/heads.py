@@ -1,0 +1,35 @@
+"""The head of an evidence message: what was counted of a slot besides its EVIDENCE rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from streams.evidence import Slot
+from streams.places import Places
+from streams.settings import JoinSettings
+from streams.slots import DueSlot
+from streams.verdict import Verdict
+
+
+def head(partition: int, due: DueSlot, slot: Slot, places: Places, settings: JoinSettings) -> dict[str, Any]:
+    """Fields of `link-evidence`; mapped arrays are bytes."""
+    number = due.slot
+    return {
+        "partition": partition,
+        "slot_us": number * settings.slot_us,
+        "slot_length_us": settings.slot_us,
+        "watermark_us": (number + 1) * settings.slot_us + settings.closing_us,
+        "probes": int(slot.verdicts.sum()),
+        "digests": slot.digests,
+        "verdicts": {v.label: int(slot.verdicts[v]) for v in Verdict if slot.verdicts[v]},
+        "late_outcomes": slot.late_outcomes,
+        "late_digests": slot.late_digests,
+        "duplicates": slot.duplicates,
+        "silent_sources": list(due.silent),
+        "exporters": [
+            {"switch": switch, "received": counts[0], "lost": counts[1]}
+            for switch, counts in sorted(slot.mirrors.items())
+        ],
+        "examples": slot.example_records(places),
+        "pairs": slot.pairs.rows().tobytes(),
+    }
