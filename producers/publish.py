@@ -22,7 +22,7 @@ from schemas import topics
 from schemas.batch import AlteredPacket, Batch, Envelope, ExporterCount, encode_batch
 from schemas.framing import Framing, SingleObject
 from schemas.partition import group_of, partition_of
-from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME
+from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME, gather
 
 #: A message may not exceed the topic's `message_bytes_max` (1 MiB); this leaves room for its head.
 MESSAGE_BYTES_MAX = 900_000
@@ -165,7 +165,7 @@ class BatchPublisher:
             )
             self._write_rows(
                 partition,
-                rows[indices],
+                gather(rows, indices),
                 low_watermark_us,
                 now_us,
                 altered=cells,
@@ -258,6 +258,8 @@ def _by_partition(rows: NDArray[np.void], partitions: int) -> Iterator[tuple[int
     if not len(rows):
         return
     partition = partition_of(group_of(rows["probe_id"].astype(np.int64)), partitions)
+    if partitions <= 1 << 16:
+        partition = partition.astype(np.uint16)  # 16 bits are sorted nine times faster than 32
     order = np.argsort(partition, kind="stable")
     starts = np.searchsorted(partition[order], np.arange(partitions + 1))
     for number in range(partitions):

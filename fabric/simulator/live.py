@@ -21,7 +21,7 @@ from fabric.simulator.active import FOREVER_US
 from fabric.simulator.outbox import Outbox
 from fabric.simulator.simulator import Simulator, Slice
 from schemas.batch import AlteredPacket, ExporterCount
-from schemas.rows import DIGEST, OUTCOME
+from schemas.rows import DIGEST, OUTCOME, gather
 
 STEP_US_MAX = 1_000_000
 _SESSION_BITS = 10  # of an ERSPAN session number
@@ -153,7 +153,7 @@ class LiveSimulation:
         prober = happened.outcomes["probe_id"].astype(np.int64) >> 32
         for number, (outbox, _) in self._outcomes.items():
             mine = prober == number
-            outbox.add(happened.outcomes[mine], happened.known_at_us[mine])
+            outbox.add(gather(happened.outcomes, mine), happened.known_at_us[mine])
         # Whatever is mirrored later belongs to probes that are sent later.
         self._digests.publish(happened, until_us)
         self.counts = replace(self.counts, digests_sent=self.counts.digests_sent + len(happened.digests))
@@ -191,13 +191,16 @@ class _DigestLines:
         self._lost += np.where(self._has_sequence, happened.mirror_lost, 0)
         due = low_watermark_us - self._counted_at_us >= _COUNT_INTERVAL_US
         line_of_row = self._line[self._index.switch_row(happened.digests["switch"].astype(np.int32))]
+        altered_rows = np.array([a.row for a in happened.altered], dtype=np.intp)
         for line, publisher in enumerate(self._publishers):
             rows = np.flatnonzero(line_of_row == line)
-            place = {int(row): at for at, row in enumerate(rows)} if happened.altered else {}
-            altered = [AlteredPacket(place[a.row], a.packet) for a in happened.altered if a.row in place]
+            mine = np.flatnonzero(line_of_row[altered_rows] == line)
+            place = np.searchsorted(rows, altered_rows[mine])
+            packets = [happened.altered[at].packet for at in mine.tolist()]
+            altered = [AlteredPacket(*each) for each in zip(place.tolist(), packets, strict=True)]
             counts = self._take_counts(line) if due else []
             publisher.publish(
-                happened.digests[rows],
+                gather(happened.digests, rows),
                 low_watermark_us,
                 low_watermark_us,
                 altered=altered,

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.partition import group_of
-from schemas.rows import OUTCOME
+from schemas.rows import OUTCOME, gather
 
 
 class Outbox:
@@ -37,7 +37,7 @@ class Outbox:
         simulated_until_us: probes sent before it have been added.
         """
         known = self._known_at_us <= now_us
-        rows = self._rows[known]
-        self._rows, self._known_at_us = self._rows[~known], self._known_at_us[~known]
+        rows = gather(self._rows, known)
+        self._rows, self._known_at_us = gather(self._rows, ~known), self._known_at_us[~known]
         waiting_since_us = int(self._rows["sent_at_us"].min()) if len(self._rows) else simulated_until_us
         return rows, min(waiting_since_us, simulated_until_us)
