@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TypeVar
 
 import numpy as np
@@ -36,7 +37,8 @@ class FabricIndex:
 
     Link columns are of shape (L,), in the order of `fabric.links`:
 
-        link_from i4, link_to i4 (nodes), link_from_port i4, link_to_port i4
+        link_from i4, link_to i4 (nodes), link_from_port i4, link_to_port i4,
+        link_from_chip i2, link_to_chip i2 (places in `Switch.chips`; -1 at servers and Probers)
     """
 
     def __init__(self, fabric: Fabric) -> None:
@@ -114,6 +116,29 @@ class FabricIndex:
         """
         known = (np.asarray(from_node) >= 0) & (np.asarray(to_node) >= 0)
         return np.where(known, self._links(_pair(from_node, to_node)), np.int32(-1))
+
+    @cached_property
+    def link_from_chip(self) -> I2:
+        """Chip by which each link leaves its switch: i2[L], its place in `Switch.chips`, -1: no switch."""
+        return self._chips_of(self.link_from, self.link_from_port)
+
+    @cached_property
+    def link_to_chip(self) -> I2:
+        """Chip by which each link enters its switch: i2[L], its place in `Switch.chips`, -1: no switch."""
+        return self._chips_of(self.link_to, self.link_to_port)
+
+    def _chips_of(self, nodes: I4, ports: I4) -> I2:
+        chips = np.where(self.switch_row(nodes) >= 0, np.int16(0), np.int16(-1))
+        several = [switch for switch in self.fabric.switches if switch.is_multi_chip]
+        place = {
+            (switch.node, port.number): [chip.label for chip in switch.chips].index(port.chip)
+            for switch in several
+            for port in switch.ports
+        }
+        rows = np.flatnonzero(np.isin(nodes, [switch.node for switch in several]))
+        ends = zip(nodes[rows].tolist(), ports[rows].tolist(), strict=True)
+        chips[rows] = [place[end] for end in ends]
+        return chips
 
     def link_name(self, row: int) -> str:
         """Name `A~B` of a row of the link table."""

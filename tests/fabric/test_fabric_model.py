@@ -147,3 +147,18 @@ def test_the_lab_is_what_the_lab_needs():
     assert len(lab.probers) == 1
     assert {s.dialect for s in lab.switches} == {2, 3}
     assert all(s.decapsulates == (s.tier == "tor") for s in lab.switches)
+
+
+def test_links_know_the_chips_at_their_ends(demo):
+    index = demo.index
+
+    def chip(node, port):
+        switch = demo.switch_by_name.get(node)
+        if switch is None:
+            return -1
+        (label,) = (p.chip for p in switch.ports if p.number == port)
+        return [c.label for c in switch.chips].index(label)
+
+    ends = [(chip(k.from_name, k.from_port), chip(k.to_name, k.to_port)) for k in demo.links]
+    assert list(zip(index.link_from_chip.tolist(), index.link_to_chip.tolist(), strict=True)) == ends
+    assert {chips for chips in ends if min(chips) >= 0} == {(0, 0), (0, 1), (1, 0)}
