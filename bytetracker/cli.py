@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bytetracker.commands import captures, network, question, runs, services, setup
+from bytetracker.commands import captures, evaluate, network, question, runs, services, setup
 from bytetracker.commands.errors import EXPECTED
 from bytetracker.logs import configure_logs
 
@@ -62,5 +62,6 @@ for command in (
     setup.migrate,
     setup.version,
     question.sql,
+    evaluate.evaluate,
 ):
     main.add_command(command)

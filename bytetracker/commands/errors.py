@@ -6,6 +6,8 @@ from confluent_kafka import KafkaException
 
 from bytetracker.embedded.broker import EmbeddedBrokerFull
 from bytetracker.embedded.process import ServerFailed
+from bytetracker.evaluate.scenario import ScenarioError
+from bytetracker.evaluate.suites import UnknownSuite
 from bytetracker.settings import SettingsError
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from fabric.faults import FaultError
@@ -36,9 +38,11 @@ EXPECTED: tuple[type[Exception], ...] = (
     PlanRefused,
     ProberRefused,
     ServerFailed,
+    ScenarioError,
     SettingsError,
     SourceFailed,
     StoreError,
     TopicsDiffer,
     UnknownElement,
+    UnknownSuite,
 )

@@ -1,0 +1,110 @@
+"""The run of a suite: progress on the screen, tables, the report."""
+
+from __future__ import annotations
+
+import json
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from bytetracker.evaluate.jobs import run_all
+from bytetracker.evaluate.report import report_document, scenario_document
+from bytetracker.evaluate.run import run_scenario
+from bytetracker.evaluate.scenario import Scenario, dump_scenarios
+from bytetracker.evaluate.table import print_scenarios, print_summary, print_trace
+
+WIDTH_MIN = 160  # of tables, where the output is no terminal
+
+
+def evaluate_suite(
+    scenarios: Sequence[Scenario],
+    suite: str,
+    seed: int | None,
+    *,
+    jobs: int,
+    trace: bool,
+    report_path: Path | None,
+) -> int:
+    """Run, print, write. Returns how many scenarios crashed."""
+    console = Console(width=None if sys.stdout.isatty() else WIDTH_MIN)
+    with _progress(scenarios) as progress:
+        task = progress.tasks[0].id
+
+        def tell(seconds: float) -> None:
+            progress.update(task, completed=int(seconds))
+
+        if trace:
+            entries = [_traced(scenario, console, tell) for scenario in scenarios]
+        else:
+            entries = run_all(scenarios, jobs, tell)
+    crashed = [entry for entry in entries if "error" in entry]
+    ran = [entry for entry in entries if "error" not in entry]
+    print_scenarios(console, ran)
+    report = report_document(ran, suite, seed)
+    print_summary(console, report["summary"])
+    _print_seeds(console, ran, suite, seed)
+    _print_crashes(console, crashed)
+    if report_path is not None:
+        report["crashed"] = crashed
+        report_path.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    return len(crashed)
+
+
+def dump(scenarios: Sequence[Scenario], folder: Path) -> None:
+    """One file for each scenario."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for scenario in scenarios:
+        (folder / f"{scenario.name}.yaml").write_text(dump_scenarios([scenario]), encoding="utf-8")
+
+
+def _progress(scenarios: Sequence[Scenario]) -> Progress:
+    progress = Progress(
+        TextColumn(f"{len(scenarios)} scenarios, simulated seconds"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    progress.add_task("", total=int(sum(scenario.duration_s for scenario in scenarios)))
+    return progress
+
+
+def _traced(scenario: Scenario, console: Console, tell: Any) -> dict[str, Any]:
+    console.print(f"{scenario.name}: fabric {scenario.fabric}, seed {scenario.seed}", highlight=False)
+    try:
+        outcome = run_scenario(scenario, tell)
+    except Exception:  # as in a worker: the others still run
+        return {"name": scenario.name, "seed": scenario.seed, "error": traceback.format_exc()}
+    print_trace(console, outcome)
+    return scenario_document(outcome)
+
+
+def _print_crashes(console: Console, crashed: Sequence[dict[str, Any]]) -> None:
+    """Each way to crash once, and who else went that way."""
+    by_error: dict[str, list[str]] = {}
+    for entry in crashed:
+        by_error.setdefault(entry["error"], []).append(f"{entry['name']} (seed {entry['seed']})")
+    for error, names in by_error.items():
+        console.print(f"[red]crashed: {', '.join(names)}[/]", highlight=False)
+        console.print(error, markup=False, highlight=False)
+
+
+def _print_seeds(console: Console, entries: Sequence[dict[str, Any]], suite: str, seed: int | None) -> None:
+    """How to run again what went wrong."""
+    wrong = [
+        e for e in entries if e["correct_link"] is False or e["correct_switch"] is False or e["false_faults"]
+    ]
+    chosen = f" --seed {1 if seed is None else seed}"
+    for entry in wrong:
+        console.print(
+            f"not all right: {entry['name']} (seed {entry['seed']}); again alone: "
+            f"bytetracker evaluate --suite {suite}{chosen} --only {entry['name']}",
+            highlight=False,
+            soft_wrap=True,
+        )

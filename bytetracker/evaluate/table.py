@@ -1,0 +1,128 @@
+"""The report for people: a line for each scenario, then a table of methods, then one of fault kinds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bytetracker.evaluate.methods import OURS
+from bytetracker.evaluate.run import Outcome
+
+TOLD_MAX = 3
+
+
+def print_scenarios(console: Console, scenarios: list[dict[str, Any]]) -> None:
+    """One row each; what is wrong stands out."""
+    table = Table(title=None, box=None, pad_edge=False)
+    for head in ("scenario", "injected", "found", "link", "switch", "from 5th loss", "false"):
+        table.add_column(
+            head, overflow="fold", justify="right" if head in ("from 5th loss", "false") else "left"
+        )
+    for each in scenarios:
+        false = each["false_faults"]
+        right = [found for found in each["found"] if found not in false]
+        table.add_row(
+            each["name"],
+            _some([f"{_spec(injected)} ({_hits(injected)})" for injected in each["injected"]]),
+            _some([_found(found) for found in right]),
+            _tick(each["correct_link"]),
+            _tick(each["correct_switch"]),
+            _ms(each["fifth_loss_to_fault_ms"]),
+            f"[red]{len(false)}[/]: {_some([_found(found) for found in false])}" if false else "",
+        )
+    console.print(table)
+
+
+def print_summary(console: Console, summary: dict[str, Any]) -> None:
+    """Methods, then our numbers by kind of fault and by number of faults at once, then calibration."""
+    methods = Table(title="methods", title_justify="left")
+    heads = ("method", "observable", "recall", "precision", "link", "switch", "false", "extra")
+    for head in (*heads, "5th loss p50", "p99", "max"):
+        methods.add_column(head, justify="left" if head == "method" else "right")
+    for name, each in summary.items():
+        times = each["fifth_loss_to_fault_ms"] or {}
+        methods.add_row(
+            name,
+            str(each["observable"]),
+            *(_share(each[key]) for key in ("recall", "precision", "link", "switch")),
+            str(each["false_faults"]),
+            str(each["extra_faults"]),
+            *(_ms(times.get(p)) for p in ("p50", "p99", "p100")),
+        )
+    console.print(methods)
+    ours = summary[OURS]
+    kinds = Table(title=OURS, title_justify="left")
+    for head in ("", "observable", "recall", "link", "switch", "onset p50", "5th loss p50", "p99", "max"):
+        kinds.add_column(head, justify="right" if head else "left")
+    rows = [*ours["kinds"].items(), *((f"{n} at once", each) for n, each in ours["at_once"].items())]
+    for name, each in rows:
+        times, onset = each["fifth_loss_to_fault_ms"] or {}, each["onset_to_fault_ms"] or {}
+        kinds.add_row(
+            name,
+            f"{each['observable']} of {each['injected']}",
+            *(_share(each[key]) for key in ("recall", "link", "switch")),
+            _ms(onset.get("p50")),
+            *(_ms(times.get(p)) for p in ("p50", "p99", "p100")),
+        )
+    console.print(kinds)
+    said = ", ".join(
+        f"{bin_['confidence']:.2f} -> {bin_['right']:.2f} ({bin_['suspects']})"
+        for bin_ in ours["calibration"]
+    )
+    if said:
+        console.print(f"calibration, confidence -> share that was the cause (suspects): {said}")
+
+
+def print_trace(console: Console, outcome: Outcome) -> None:
+    """Every fault event of a scenario, with its log time in seconds since the start."""
+    for cause, tally in zip(outcome.causes, outcome.tallies, strict=True):
+        at = [(time - outcome.start_us) / 1e6 for time in tally.first_us]
+        console.print(
+            f"injected {cause.spec.text}: hit {tally.hit}, first at {', '.join(f'{t:.3f}' for t in at)}",
+            highlight=False,
+            markup=False,
+        )
+    for logged in outcome.events:
+        event = logged.event
+        suspects = ", ".join(f"{s['element']} {s['confidence']:.2f}" for s in event["suspects"][:5])
+        console.print(
+            f"{(logged.log_us - outcome.start_us) / 1e6:9.3f}  {event['fault_id'][:8]} {event['state']:8} "
+            f"{event['kind']:13} [{suspects}] {event['probes_bad']}/{event['probes_total']} {event['story']}",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+
+
+def _hits(injected: dict[str, Any]) -> str:
+    hits = [f"{injected[key]} {key}" for key in ("lost", "altered", "silenced") if injected[key]]
+    return ", ".join(hits) or "0 hit"
+
+
+def _spec(injected: dict[str, Any]) -> str:
+    """The specification without its times."""
+    words = str(injected["spec"]).replace(":after", ",after").split(",")
+    return ",".join(word for word in words if not word.startswith(("after=", "for=")))
+
+
+def _found(found: dict[str, Any]) -> str:
+    return f"{found['kind']} {found['suspects'][0]['element'] if found['suspects'] else '?'}"
+
+
+def _some(texts: list[str]) -> str:
+    more = [f"and {len(texts) - TOLD_MAX} more"] if len(texts) > TOLD_MAX else []
+    return "; ".join(texts[:TOLD_MAX] + more)
+
+
+def _tick(right: bool | None) -> str:
+    return "" if right is None else "yes" if right else "[red]NO[/]"
+
+
+def _share(value: float | None) -> str:
+    return "" if value is None else f"{value:.1%}"
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:,.0f} ms"
