@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from streams import alteration, paths, verdict
 from streams.alteration import Alterations
+from streams.bridges import Bridges, bridge
 from streams.hops import Hops, ProbeLookup, order_hops, ttl_on_arrival
 from streams.open_rows import gather
 from streams.paths import Crossings, Legs
@@ -46,6 +47,7 @@ class Closed:
     copies: Copies
     legs: Legs
     crossings: Crossings
+    bridges: Bridges
     altered: Alterations
     judgement: Judgement
     seen: Sightings
@@ -89,5 +91,6 @@ def close(
     )
     altered = alteration.find(probes, hops, legs, copies.content_hash, copies.flags, places)
     judgement = verdict.judge(probes, hops, legs, altered, copies.observed_at_us, places, settings)
-    seen = sightings(probes, hops, legs, crossings, places)
-    return Closed(probes, hops, copies, legs, crossings, altered, judgement, seen)
+    bridges = bridge(legs, crossings, places)
+    seen = sightings(probes, hops, legs, crossings, bridges, places)
+    return Closed(probes, hops, copies, legs, crossings, bridges, altered, judgement, seen)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Leg
+from streams.bridges import Bridges
 from streams.hops import Hops
 from streams.paths import Crossings, Legs
 from streams.places import LEGS, Places
@@ -31,7 +32,9 @@ class Sightings:
     missing_by: I4
 
 
-def sightings(probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, places: Places) -> Sightings:
+def sightings(
+    probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, bridges: Bridges, places: Places
+) -> Sightings:
     """Everything the probes crossed for certain, and which mirror copies should have been there."""
     passed: list[tuple[I8, I4]] = []
     missing: list[tuple[I8, I4]] = []
@@ -42,7 +45,10 @@ def sightings(probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, plac
         to.append((cell[keep], probe[keep]))
 
     add(passed, crossings.link, hops.leg[crossings.at], hops.probe[crossings.at])
-    _bridge_gaps(hops, legs, crossings, places, passed, missing)
+    leg, probe = hops.leg[bridges.at], hops.probe[bridges.at]
+    add(passed, bridges.into, leg, probe)
+    add(passed, bridges.out, leg, probe)
+    add(missing, bridges.into, leg, probe)
 
     everyone = np.arange(len(probes), dtype=np.int32)
     tor, attached, via = (
@@ -82,38 +88,6 @@ def sightings(probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, plac
     add(passed, places.between_switches(last_reply, attached), Leg.REPLY, everyone, short)
     add(missing, places.between_switches(last_reply, attached), Leg.REPLY, everyone, short)
     return Sightings(*_join(passed), *_join(missing))
-
-
-def _bridge_gaps(
-    hops: Hops,
-    legs: Legs,
-    crossings: Crossings,
-    places: Places,
-    passed: list[tuple[I8, I4]],
-    missing: list[tuple[I8, I4]],
-) -> None:
-    """A copy missing in the middle: if one switch alone joins its neighbours, it was that one."""
-    gaps = np.flatnonzero((crossings.link < 0) & (crossings.ttl_gap == 2))
-    if not len(gaps):
-        return
-    at = crossings.at[gaps]
-    pairs, where = np.unique(np.stack([legs.row[at], legs.row[at + 1]]), axis=1, return_inverse=True)
-    middle = np.array([_only_middle(int(a), int(b), places) for a, b in pairs.T], np.int32)[where.reshape(-1)]
-    known = middle >= 0
-    at, middle = at[known], middle[known]
-    into = places.between_switches(legs.row[at], middle)
-    out = places.between_switches(middle, legs.row[at + 1])
-    leg, probe = hops.leg[at], hops.probe[at]
-    passed += [(into.astype(np.int64) * LEGS + leg, probe), (out.astype(np.int64) * LEGS + leg, probe)]
-    missing.append((into.astype(np.int64) * LEGS + leg, probe))
-
-
-def _only_middle(a: int, b: int, places: Places) -> int:
-    every = np.arange(len(places.index.switch_node), dtype=np.int32)
-    left = places.between_switches(np.full(len(every), a, np.int32), every) >= 0
-    right = places.between_switches(every, np.full(len(every), b, np.int32)) >= 0
-    found = np.flatnonzero(left & right)
-    return int(found[0]) if len(found) == 1 and a >= 0 and b >= 0 else -1
 
 
 def _join(parts: Iterable[tuple[I8, I4]]) -> tuple[I8, I4]:
