@@ -18,6 +18,8 @@
     - {name: server-1-1-1, number: 1, tor: tor-1-1, addresses: [10.1.1.10], answers: false}
     probers:
     - {name: prober-1, number: 1, address: 10.255.0.1, switch: border-1}
+    maintenance:
+    - {element: leaf-1-1, from: 2026-03-01T22:00:00+01:00, until: 2026-03-02T02:00:00+01:00, why: new optics}
 
 A port is either the bare name of its peer (then it is `Ethernet<position>` on the switch's only chip) or a
 mapping of `number`, `name`, `chip` and `peer`.
@@ -32,6 +34,7 @@ from typing import Any, get_args
 import yaml
 
 from fabric.builtin import builtin_fabric, builtin_names
+from fabric.maintenance import maintenance_document, read_maintenance
 from fabric.model import (
     DEFAULT_DSCP,
     DEFAULT_PROBE_PORT,
@@ -99,6 +102,10 @@ def parse_fabric(text: str, source: str = "inventory") -> Fabric:
         ),
         servers=tuple(_server(record) for _, record in _located(document, "servers", "a server", lines)),
         probers=tuple(_prober(record) for _, record in _located(document, "probers", "a prober", lines)),
+        maintenance=tuple(
+            read_maintenance(record)
+            for _, record in _located(document, "maintenance", "a maintenance", lines)
+        ),
     )
     document.refuse_unknown_keys()
     for problem in problems_of(fabric):
@@ -125,6 +132,8 @@ def dump_fabric(fabric: Fabric) -> str:
             for p in fabric.probers
         ],
     }
+    if fabric.maintenance:
+        document["maintenance"] = [maintenance_document(entry) for entry in fabric.maintenance]
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
     return str(yaml.dump(document, Dumper=dumper, sort_keys=False, default_flow_style=None, width=110))
 

@@ -123,6 +123,16 @@ class Collector:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Planned work. Faults at the element, or within it, alarm nobody while it lasts."""
+
+    element: str  # whatever a fault can name, or a pod
+    from_us: int  # us since 1970
+    until_us: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Link:
     """One direction of a cable."""
 
@@ -180,6 +190,7 @@ class Fabric:
     target_prefixes: tuple[str, ...] = ()  # what a Prober may send to; anything else is refused
     probe_port: int = DEFAULT_PROBE_PORT  # closed on all servers
     dscp: int = DEFAULT_DSCP  # marks probes, for the switches' mirror filters
+    maintenance: tuple[Maintenance, ...] = ()  # planned
 
     @cached_property
     def switch_by_name(self) -> dict[str, Switch]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
+from fabric.maintenance import wrong_with
 from fabric.model import PROBER_NUMBER_MAX, Dialect, Fabric, Port, PortField, Prober, Server, Switch
 from schemas.nodes import PROBER_BASE, SERVER_BASE
 
@@ -42,6 +43,9 @@ def problems_of(fabric: Fabric) -> Iterator[Problem]:
     for row, switch in enumerate(fabric.switches):
         yield from _switch(switch, ("switches", row))
     yield from _cabling(fabric)
+    for row, entry in enumerate(fabric.maintenance):
+        for message in wrong_with(entry, fabric):
+            yield Problem(("maintenance", row), message)
 
 
 def _settings(fabric: Fabric) -> Iterator[Problem]:
