@@ -4,9 +4,9 @@ A state machine without a clock: `sent` takes probes, `received` replies, `close
 probes whose time is up. The result depends on what was sent and received and when, not on how replies were
 batched or ordered.
 
-Probes wait in a ring in the order they were sent. A second table leads from the low bits of the sequence
-number to the place in the ring, so a reply is found with two look-ups whatever the numbering does. The
-ring holds outcome rows as they travel: closing them is one copy.
+Probes wait in a ring in the order they were sent. A second table leads from round, group and member (see
+`producers.schedule` for how probes are numbered) to the place in the ring, so a reply is found with two
+look-ups. The ring holds outcome rows as they travel: closing them is one copy.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from producers.content import HASH_KEYS
 from producers.replies import probe_ids
 from producers.wire import address_words
-from schemas.partition import MEMBER_BITS
+from schemas.partition import MEMBER_BITS, ROUND_BITS
 from schemas.rows import OUTCOME, ReplyKind
 
 I64 = NDArray[np.int64]
@@ -59,8 +59,16 @@ class MatchCounts:
 class Matcher:
     """Outstanding probes of one Prober."""
 
-    def __init__(self, prober_number: int, outstanding_max: int, timeout_ns: int = TIMEOUT_NS) -> None:
-        """outstanding_max: probes that may wait at once; rounded up to a power of two."""
+    def __init__(
+        self,
+        prober_number: int,
+        outstanding_max: int,
+        groups_max: int,
+        rounds_max: int,
+        timeout_ns: int = TIMEOUT_NS,
+    ) -> None:
+        """outstanding_max: probes that may wait at once. groups_max: of a plan. rounds_max: so many rounds
+        of one group may wait at once. All are rounded up to powers of two."""
         size = max(_RING_MIN, 1 << (outstanding_max - 1).bit_length())
         self.counts = MatchCounts()
         self._prober_number = prober_number
@@ -72,9 +80,11 @@ class Matcher:
         self._sent_ns = np.zeros(size, np.int64)
         self._rtt_ns = np.full(size, _NO_REPLY_NS, np.int64)
         self._flow = np.zeros(size, np.uint64)
-        # Numbers of a steady plan run through 8 members a group of which few are used.
-        self._place_mask = (size << MEMBER_BITS) - 1
-        self._place = np.full(size << MEMBER_BITS, -1, np.int64)
+        # Groups that follow each other in time lie side by side.
+        self._group_bits = (groups_max - 1).bit_length()
+        self._round_mask = (1 << min(ROUND_BITS, (rounds_max - 1).bit_length())) - 1
+        cells = (self._round_mask + 1) << self._group_bits << MEMBER_BITS
+        self._place = np.full(cells, -1, np.int64)
         self._head = 0  # places run on for ever; a place lives at `place & mask`
         self._tail = 0
 
@@ -90,7 +100,7 @@ class Matcher:
     def free(self, probe_id: I64) -> NDArray[np.bool_]:
         """Which of these IDs may be sent: not those that an outstanding probe could be mistaken for, as
         may happen when a new plan numbers its groups anew. i64[n] -> bool[n]."""
-        free: NDArray[np.bool_] = self._place[probe_id & self._place_mask] < self._tail
+        free: NDArray[np.bool_] = self._place[self._cell(probe_id)] < self._tail
         return free
 
     def sent(self, probes: NDArray[np.void], content_hash: NDArray[np.uint64], sent_ns: I64) -> None:
@@ -111,7 +121,7 @@ class Matcher:
             self._sent_ns[at] = sent_ns[part]
             self._rtt_ns[at] = _NO_REPLY_NS
             self._flow[at] = flow[part]
-        self._place[probes["probe_id"] & self._place_mask] = np.arange(self._head, self._head + count)
+        self._place[self._cell(probes["probe_id"])] = np.arange(self._head, self._head + count)
         self._head += count
         self.counts.sent += count
 
@@ -125,7 +135,7 @@ class Matcher:
             chosen = replies["kind"] != ReplyKind.NONE
             replies, received_ns = replies[chosen], received_ns[chosen]
         probe_id = probe_ids(replies["seq32"], self._prober_number)
-        place = self._place[probe_id & self._place_mask]
+        place = self._place[self._cell(probe_id)]
         at = place & self._mask
         known = (place >= 0) & (place > self._head - self._mask - 2) & (self._probe_id[at] == probe_id)
         self.counts.stray_replies += len(place) - int(np.count_nonzero(known))
@@ -165,6 +175,14 @@ class Matcher:
         if not self.outstanding:
             return next_slot_us
         return min(int(self._rows["sent_at_us"][self._tail & self._mask]), next_slot_us)
+
+    def _cell(self, probe_id: I64) -> I64:
+        """Where the place of a probe is noted: i64[n] -> i64[n]. Two that wait at once never share one,
+        unless a new plan has more than `groups_max` groups or numbers them anew."""
+        number = probe_id >> MEMBER_BITS
+        cell = (number & self._round_mask) << self._group_bits
+        cell |= (number >> ROUND_BITS) & ((1 << self._group_bits) - 1)
+        return cell << MEMBER_BITS | probe_id & ((1 << MEMBER_BITS) - 1)
 
     def _pieces(self, first: int, stop: int) -> Iterator[tuple[slice, slice]]:
         """A stretch of places as slices of the ring, at most two, each with its part of the stretch."""

@@ -34,6 +34,7 @@ from producers.prober_safety import controller_gone, prober_of
 from producers.prober_settings import ProberSettings
 from producers.publish import BatchPublisher
 from producers.replies import parse_replies
+from producers.schedule import GROUPS_MAX
 from producers.send import ProbeSender
 from producers.sources.source import PacketSource
 from producers.wire import frames
@@ -107,9 +108,16 @@ class ProbeLoop:
         self._checked_us = -(2**62)
         self._ticked_us = now_us
         waiting_us = settings.timeout_us + settings.grace_us + settings.publish_every_us + 1_000_000
-        rate_pps = max(self._plan.rate_pps, float(settings.plan.rate_max_pps if read_fabric else 0))
+        plan, rate_pps, groups_max = settings.plan, self._plan.rate_pps, self._plan.groups
+        if read_fabric is not None:  # a renewed plan may be as large as it is allowed to be
+            rate_pps = float(plan.rate_max_pps)
+            groups_max = plan.rate_max_pps * plan.interval_us // (plan.group_size * 1_000_000) + 1
         self._matcher = Matcher(
-            self._prober.number, int(rate_pps * waiting_us / 1e6) + 4_096, settings.timeout_us * 1000
+            self._prober.number,
+            int(rate_pps * waiting_us / 1e6) + 4_096,
+            groups_max=min(groups_max, GROUPS_MAX),
+            rounds_max=waiting_us // plan.interval_us + 2,
+            timeout_ns=settings.timeout_us * 1000,
         )
         self.report = ProberReport(self._prober.name)
 

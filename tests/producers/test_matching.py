@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 import numpy as np
@@ -14,7 +15,7 @@ from fabric.address import pack_address
 from producers.matching import TIMEOUT_NS, Matcher
 from producers.plan import PLANNED_DTYPE
 from producers.replies import REPLY_DTYPE
-from schemas.partition import group_of
+from schemas.partition import ROUND_BITS, group_of
 from schemas.rows import ReplyKind
 
 PROBER = 3
@@ -23,11 +24,18 @@ START_NS = 1_700_000_000_000_000_000
 SIZE = 3
 
 
-def planned(groups: list[int], sent_ns: list[int], size: int = SIZE) -> NDArray[np.void]:
-    """Groups by number, each sent at a time."""
+def matcher_of(outstanding_max: int) -> Matcher:
+    return Matcher(PROBER, outstanding_max, groups_max=512, rounds_max=2)
+
+
+def planned(
+    groups: list[int], sent_ns: list[int], size: int = SIZE, rounds: Sequence[int] | int = 0
+) -> NDArray[np.void]:
+    """Groups by their place in the plan and their rounds, each sent at a time."""
     probes = np.zeros(len(groups) * size, PLANNED_DTYPE)
     member = np.tile(np.arange(size), len(groups))
-    probes["probe_id"] = PROBER << 32 | np.repeat(np.array(groups, np.int64), size) << 3 | member
+    number = np.array(groups, np.int64) << ROUND_BITS | np.array(rounds, np.int64) % (1 << ROUND_BITS)
+    probes["probe_id"] = PROBER << 32 | np.repeat(number, size) << 3 | member
     probes["sent_at_us"] = np.repeat(np.array(sent_ns, np.int64) // 1000, size)
     for row, group in enumerate(np.repeat(groups, size).tolist()):
         probes["target"][row] = np.void(pack_address(f"10.1.{group % 200}.7"))
@@ -99,7 +107,7 @@ def test_outcomes_do_not_depend_on_order_or_batches_and_equal_the_plain_ones(
         plain.sent_ns[int(probe["probe_id"])] = int(probe["sent_at_us"]) * 1000
     spec = list(spec)
     random.shuffle(spec)  # type: ignore[attr-defined]
-    matcher = Matcher(PROBER, 1_000)
+    matcher = matcher_of(1_000)
     sent(matcher, probes)
     at = 0
     while at < len(spec):
@@ -128,19 +136,19 @@ def test_outcomes_do_not_depend_on_order_or_batches_and_equal_the_plain_ones(
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(1, 8)), min_size=1, max_size=200),
-    st.integers(0, 2**29 - 1),
+    st.integers(0, 2**ROUND_BITS - 1),
 )
 def test_every_probe_has_one_outcome_and_watermarks_hold(steps: list[tuple[int, int]], first: int) -> None:
-    # A ring of 1,024 places goes round several times; numbers wrap at 2**29.
-    matcher = Matcher(PROBER, 1_000)
-    now_ns, number = START_NS, first
+    # A ring of 1,024 places goes round several times, and rounds begin again at 0.
+    matcher = matcher_of(1_000)
+    now_ns, number = START_NS, first * 512
     all_sent: list[int] = []
     outcomes: list[int] = []
     promised_us = 0
     for groups, size in steps:
         now_ns += 25_000_000
-        numbers = [(number + g) % 2**29 for g in range(groups)]
-        probes = planned(numbers, [now_ns] * groups, size)
+        numbers = range(number, number + groups)
+        probes = planned([n % 512 for n in numbers], [now_ns] * groups, size, [n // 512 for n in numbers])
         if len(probes) <= matcher.room and matcher.free(probes["probe_id"]).all():
             sent(matcher, probes)
             number += groups
@@ -163,7 +171,7 @@ def matcher_first_group(matcher: Matcher) -> int:
 
 
 def test_a_probe_closes_at_its_timeout_and_not_before() -> None:
-    matcher = Matcher(PROBER, 100)
+    matcher = matcher_of(100)
     sent(matcher, planned([1, 2], [START_NS, START_NS + 1_000_000]))
     assert len(matcher.close(START_NS + TIMEOUT_NS - 1)) == 0
     assert matcher.low_watermark_us(2**61) == START_NS // 1000
@@ -176,7 +184,7 @@ def test_a_probe_closes_at_its_timeout_and_not_before() -> None:
 
 
 def test_members_sent_a_little_apart_close_together() -> None:
-    matcher = Matcher(PROBER, 100)
+    matcher = matcher_of(100)
     probes = planned([1], [START_NS])
     matcher.sent(probes, np.zeros(3, np.uint64), START_NS + times(0, 40, 80))
     assert len(matcher.close(START_NS + TIMEOUT_NS + 50)) == 0
@@ -184,7 +192,7 @@ def test_members_sent_a_little_apart_close_together() -> None:
 
 
 def test_replies_after_the_outcome_are_late_and_change_nothing() -> None:
-    matcher = Matcher(PROBER, 100)
+    matcher = matcher_of(100)
     probes = planned([1], [START_NS])
     sent(matcher, probes)
     assert len(matcher.close(START_NS + TIMEOUT_NS)) == 3
@@ -196,7 +204,7 @@ def test_replies_after_the_outcome_are_late_and_change_nothing() -> None:
 
 
 def test_what_does_not_fit_the_probe_is_no_answer() -> None:
-    matcher = Matcher(PROBER, 100)
+    matcher = matcher_of(100)
     probes = planned([1], [START_NS])
     sent(matcher, probes)
     wrong = replies_to(probes)
@@ -220,7 +228,7 @@ def test_what_does_not_fit_the_probe_is_no_answer() -> None:
 
 
 def test_a_clock_set_back_gives_no_negative_times() -> None:
-    matcher = Matcher(PROBER, 100)
+    matcher = matcher_of(100)
     probes = planned([1], [START_NS])
     sent(matcher, probes)
     matcher.received(replies_to(probes), np.full(3, START_NS - 1_000))
@@ -228,7 +236,7 @@ def test_a_clock_set_back_gives_no_negative_times() -> None:
 
 
 def test_outcomes_say_what_was_sent() -> None:
-    matcher = Matcher(PROBER, 100)
+    matcher = matcher_of(100)
     probes = planned([5], [START_NS])
     probes["kind"], probes["via"] = 1, np.void(pack_address("172.16.0.1"))
     sent(matcher, probes)
@@ -241,12 +249,13 @@ def test_outcomes_say_what_was_sent() -> None:
 
 
 def test_no_room_is_an_error_and_numbers_in_use_are_known() -> None:
-    matcher = Matcher(PROBER, 1_000)
+    matcher = matcher_of(1_000)
     sent(matcher, planned(list(range(300)), [START_NS] * 300))
     assert matcher.room == 124
     with pytest.raises(ValueError, match="room for 124"):
         sent(matcher, planned(list(range(300, 350)), [START_NS] * 50))
-    in_use = planned([5, 1_024 + 5, 400], [START_NS] * 3)["probe_id"]
-    assert matcher.free(in_use).tolist() == [False] * 6 + [True] * 3
+    # The matcher was told of 512 groups, of which at most 2 rounds wait.
+    in_use = planned([5, 512 + 5, 5, 5, 400], [START_NS] * 5, rounds=[0, 0, 2, 1, 0])["probe_id"]
+    assert matcher.free(in_use).tolist() == [False] * 9 + [True] * 6
     matcher.close(START_NS + TIMEOUT_NS)
     assert matcher.free(in_use).all()

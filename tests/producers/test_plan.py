@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from fabric.builtin import builtin_fabric
 from fabric.model import Fabric, Server
 from producers.plan import PlanRefused, PlanSettings, build_plan, summarise
+from producers.plan_settings import INTERVAL_US_MIN
 from producers.wire import is_set
 from schemas.partition import ROUND_BITS, group_of
 from schemas.rows import Kind
@@ -32,7 +33,7 @@ def plan_of(fabric: Fabric, **changes: object):  # type: ignore[no-untyped-def]
     st.integers(0, 3 * SECOND_US),
     st.lists(st.integers(0, 900_000), min_size=1, max_size=20),
     st.sampled_from([1, 3, 8]),
-    st.sampled_from([1_000, 77_777, SECOND_US]),
+    st.sampled_from([INTERVAL_US_MIN, 77_777, SECOND_US]),
 )
 def test_any_split_of_time_gives_the_same_probes(
     start: int, steps: list[int], group_size: int, interval_us: int
@@ -174,7 +175,7 @@ def test_too_fast_a_plan_is_refused() -> None:
         {"group_size": 9},
         {"flows_per_target": 2},
         {"source_port_first": 65_000},
-        {"interval_us": 10},
+        {"interval_us": INTERVAL_US_MIN - 1},
         {"east_west_dwell_rounds": 0},
     ],
 )

@@ -80,7 +80,7 @@ def test_workers_that_die_between_any_two_effects_change_nothing(name, seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_successor_may_begin_at_every_commit(seed):
-    log = record(ROUGH, seed)[0]
+    log = record(replace(ROUGH, seconds=10), seed)[0]
     reference = read(log, NETWORK, 0, SETTINGS, pace=3)
     assert len(reference.commits) > 3
     for commit in reference.commits:
