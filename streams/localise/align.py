@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,33 @@ _NATIVE = EVIDENCE.dtype.newbyteorder("=")
 
 @dataclass(frozen=True, slots=True)
 class WholeSlot:
-    """One slot over all partitions. `rows`: EVIDENCE fields in native order, one row a link and leg."""
+    """One slot over all partitions. `heads`: of its messages, in the order of partitions; `parts`: their
+    EVIDENCE rows."""
 
     slot_us: int
     slot_length_us: int
     decided_at_us: int
-    rows: NDArray[np.void]
-    examples: list[dict[str, Any]]
-    silent_sources: tuple[str, ...]
+    heads: tuple[dict[str, Any], ...]
+    parts: tuple[np.ndarray, ...]
+
+    dtype: ClassVar[np.dtype[np.void]] = EVIDENCE.dtype
+
+    @property
+    def rows(self) -> NDArray[np.void]:
+        """EVIDENCE fields in native order, one row a link and leg."""
+        return _sum_rows(list(self.parts))
+
+    @property
+    def examples(self) -> list[dict[str, Any]]:
+        return [example for head in self.heads for example in head["examples"]]
+
+    @property
+    def silent_sources(self) -> tuple[str, ...]:
+        return tuple(sorted({s for head in self.heads for s in head["silent_sources"]}))
+
+    def table(self, name: str) -> list[bytes]:
+        """A mapped array of the heads (see schemas.rows.EVIDENCE_TABLES), of each partition."""
+        return [head.get(name, b"") for head in self.heads]
 
 
 @dataclass(slots=True)
@@ -76,9 +95,8 @@ class SlotAlignment:
                 slot_us=slot_us,
                 slot_length_us=parts[0][0]["slot_length_us"],
                 decided_at_us=max(head["watermark_us"] for head, _ in parts),
-                rows=_sum_rows([rows for _, rows in parts]),
-                examples=[example for head, _ in parts for example in head["examples"]],
-                silent_sources=tuple(sorted({s for head, _ in parts for s in head["silent_sources"]})),
+                heads=tuple(head for head, _ in parts),
+                parts=tuple(rows for _, rows in parts),
             )
 
     def _limit_us(self) -> int:

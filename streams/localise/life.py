@@ -122,7 +122,7 @@ def _describe(finding: Finding) -> dict[str, Any]:
         low, high = wilson(finding.bad, finding.total)
     return {
         "kind": finding.kind,
-        "severity": _SEVERITY[finding.kind],
+        "severity": _SEVERITY.get(finding.kind, "warning"),
         "suspects": [{"element": e, "confidence": c} for e, c in finding.suspects],
         "direction": finding.direction,
         "loss_rate": rate,
@@ -148,6 +148,8 @@ def _story(finding: Finding, rate: float | None) -> str:
             return f"{suspect} does not answer: its switch saw {finding.bad} probes go to it, and no reply."
         case "source_silent":
             return f"Nothing has come from {suspect} for 10 s; its probes or mirrors are missing."
+        case _:
+            return f"{finding.kind} at {suspect}{': ' + finding.note if finding.note else ''}."
 
 
 def wilson(bad: int, total: int) -> tuple[float, float]:

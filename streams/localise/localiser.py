@@ -19,8 +19,8 @@ from schemas.framing import Framing, SingleObject
 from streams.backlog import Commit
 from streams.intake import dead_letter
 from streams.localise.align import SlotAlignment
+from streams.localise.detectors import HISTORY_US, Detectors
 from streams.localise.life import FaultLives
-from streams.localise.marks import HISTORY_US, Marks
 from streams.localise.reading import read
 
 #: State is stored after so many slots; until then the evidence is read again after a restart.
@@ -60,7 +60,7 @@ class Localiser:
     ) -> None:
         self._framing: Framing = framing or SingleObject()
         self._align = SlotAlignment(partitions)
-        self._marks = Marks(fabric)
+        self._detectors = Detectors(fabric)
         self._lives = FaultLives()
         self._partitions = partitions
         self._position = -1
@@ -93,9 +93,9 @@ class Localiser:
         for slot in self._align.complete():
             located.slots += 1
             if slot.slot_us <= self._judged_us:
-                self._marks.remember(slot)
+                self._detectors.remember(slot)
                 continue
-            located.faults += self._lives.step(self._marks.add(slot), slot.decided_at_us)
+            located.faults += self._lives.step(self._detectors.add(slot), slot.decided_at_us)
             self._judged_us = slot.slot_us
         if located.slots:
             self._remember_where()
@@ -126,7 +126,7 @@ class Localiser:
             "read_to": found.read_to,
             "align": found.align,
             "judged_us": self._judged_us,
-            "marks": self._marks.snapshot(),
+            "detectors": self._detectors.snapshot(),
             "lives": self._lives.snapshot(),
         }
         return Commit(
@@ -141,5 +141,5 @@ class Localiser:
         self._read_to = state["read_to"]
         self._align = SlotAlignment.restore(partitions, state["align"])
         self._judged_us = state["judged_us"]
-        self._marks.restore(state["marks"])
+        self._detectors.restore(state["detectors"])
         self._lives = FaultLives.restore(state["lives"])

@@ -60,7 +60,7 @@ def faults_in(messages: tuple[tuple[int, bytes], ...]) -> list[dict[str, Any]]:
 
 def opened(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The faults of the network and of hosts that were opened; sources end in silence here."""
-    return [e for e in events if e["state"] == "open" and e["kind"] != "source_silent"]
+    return [e for e in events if e["state"] == "open" and not e["kind"].endswith(("outage", "source_silent"))]
 
 
 #: fault -> (kind, the best suspect, or names of which one must be among the suspects)

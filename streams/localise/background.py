@@ -1,0 +1,140 @@
+"""How much a healthy network loses, as measured: what every suspicion has to beat.
+
+- A link loses `link_rate` of its packets by chance.
+- A host does not answer `host_rate` of its probes, for reasons of its own.
+- A copy that the mirror of k lost makes a packet that was dropped beyond k look dropped before it. So the
+  links into k are expected to show m * d on top: m the share of copies that k's mirror loses, d the share
+  of packets that k and what lies behind it drop.
+- Before a switch whose mirror is dark, everything that happens behind it is seen, host silence included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streams.localise.counts import SlotCounts
+from streams.localise.history import Traffic, counted
+from streams.localise.terrain import Terrain
+
+F8 = NDArray[np.float64]
+I8 = NDArray[np.int64]
+
+#: What is assumed before anything was measured, with the weight of so many packets.
+LINK_RATE, LINK_WEIGHT = 1e-6, 2e6
+HOST_RATE, HOST_WEIGHT = 1e-3, 20_000.0
+MIRROR_RATE, MIRROR_WEIGHT = 1e-3, 50.0
+#: What is measured counts for about so many slots.
+_KEEP = 0.9999
+#: Mirrors that lose more than this are as good as dark.
+DARK = 0.5
+_MIRROR_WINDOW_US = 10_000_000
+_RECENT_US = 1_000_000
+
+
+@dataclass(slots=True)
+class Background:
+    """Rates of a healthy network. `link`, `host`: lost and passed so far, fading with time."""
+
+    terrain: Terrain
+    link: list[float] = field(default_factory=lambda: [LINK_RATE * LINK_WEIGHT, LINK_WEIGHT])
+    host: list[float] = field(default_factory=lambda: [HOST_RATE * HOST_WEIGHT, HOST_WEIGHT])
+    #: Per switch: share of copies that its mirror loses, and of packets that are lost behind it.
+    mirror_loss: F8 = field(init=False)
+    beyond: F8 = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.mirror_loss = np.full(self.terrain.switches, MIRROR_RATE)
+        self.beyond = np.zeros(self.terrain.switches)
+
+    @property
+    def link_rate(self) -> float:
+        return max(LINK_RATE, self.link[0] / self.link[1])
+
+    @property
+    def host_rate(self) -> float:
+        return max(HOST_RATE / 2, self.host[0] / self.host[1])
+
+    def learn(self, counts: SlotCounts, suspect: I8) -> None:
+        """Take in a slot; what suspect cells lost is not background."""
+        terrain = self.terrain
+        calm = ~np.isin(counts.lost.cell, suspect)
+        cell, lost = counts.lost.cell[calm], counts.lost.count[calm]
+        at_host = np.zeros(len(cell), np.bool_)
+        of_link = cell < terrain.links
+        at_host[of_link] = terrain.to_server[cell[of_link]]
+        passed = counts.big + counts.small
+        to_server = terrain.to_server[counts.links]
+        for rate, lost_now, passed_now in (
+            (self.link, int(lost[~at_host].sum()), int(passed[~to_server].sum())),
+            (self.host, int(lost[at_host].sum()), int(passed[to_server].sum())),
+        ):
+            rate[0] = rate[0] * _KEEP + lost_now
+            rate[1] = rate[1] * _KEEP + lost_now + passed_now
+        # Never surer than the assumption is at the outset.
+        for rate, assumed, weight in (
+            (self.link, LINK_RATE, LINK_WEIGHT),
+            (self.host, HOST_RATE, HOST_WEIGHT),
+        ):
+            if rate[1] < weight:
+                rate[0] += assumed * (weight - rate[1])
+                rate[1] = weight
+
+    def look(self, traffic: Traffic, counts: SlotCounts, lost_lately: F8) -> None:
+        """Measure mirrors and what is lost behind each switch. lost_lately: f8[S], probes last seen at
+        each switch within the last second."""
+        terrain = self.terrain
+        now_us = counts.end_us
+        into = terrain.to_row
+        share = np.zeros(terrain.switches)
+        for window_us in (_MIRROR_WINDOW_US, _RECENT_US):
+            passed, missing = traffic.mirrored(now_us - window_us)
+            came = np.bincount(into[into >= 0], passed[into >= 0], terrain.switches)
+            gone = np.bincount(into[into >= 0], missing[into >= 0], terrain.switches)
+            share = np.maximum(share, (gone + MIRROR_RATE * MIRROR_WEIGHT) / (came + MIRROR_WEIGHT))
+        self.mirror_loss = share
+        passed, _ = traffic.mirrored(now_us - _RECENT_US)
+        came = np.bincount(into[into >= 0], passed[into >= 0], terrain.switches)
+        self.beyond = lost_lately / np.maximum(1, came)
+
+    def expected(self, cells: I8) -> F8:
+        """Share of packets that a healthy cell loses or seems to lose: i8[n] -> f8[n]."""
+        terrain = self.terrain
+        rate = np.full(len(cells), self.link_rate)
+        of_link = cells < terrain.links
+        link = np.where(of_link, cells, 0)
+        rate[of_link & terrain.to_server[link]] += self.host_rate
+        far = terrain.to_row[link]
+        known = of_link & (far >= 0)
+        missed = self.mirror_loss[far]
+        rate += np.where(known, missed * self.beyond[far], 0)
+        rate += np.where(known & (missed > DARK), 2 * self.host_rate, 0)
+        # Where a ToR's copy of a reply is missing, a reply lost beyond it looks like a silent host.
+        near = terrain.from_row[link]
+        rate += np.where(of_link & terrain.to_server[link], self.mirror_loss[near] * self.beyond[near], 0)
+        return np.asarray(np.minimum(rate, 0.95))
+
+    def snapshot(self) -> dict[str, list[float]]:
+        """Plain values; mirrors are measured anew."""
+        return {"link": list(self.link), "host": list(self.host)}
+
+    def restore(self, values: dict[str, list[float]]) -> None:
+        """Reverse of `snapshot`."""
+        self.link, self.host = list(values["link"]), list(values["host"])
+
+
+def lost_behind(terrain: Terrain, counts: list[SlotCounts]) -> F8:
+    """Probes last seen at each switch, over some slots: f8[S]."""
+    total = np.zeros(terrain.switches)
+    for each in counts:
+        cell = each.lost.cell
+        of_link = cell < terrain.links
+        row = np.where(of_link, terrain.from_row[np.where(of_link, cell, 0)], cell - terrain.links)
+        known = row >= 0
+        total += np.bincount(row[known], each.lost.count[known], terrain.switches)
+    return total
+
+
+__all__ = ["Background", "counted", "lost_behind"]

@@ -1,0 +1,202 @@
+"""All detectors together: a slot of evidence in, everything that is wrong at its end out. Pure.
+
+What is found follows from the evidence of the last HISTORY_US and from `snapshot`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fabric.model import Fabric
+from schemas.rows import BITS
+from streams.localise.align import WholeSlot
+from streams.localise.counts import SlotCounts, count
+from streams.localise.explain import Alarms, Cause, Scene
+from streams.localise.finding import AlteredBit, Finding
+from streams.localise.findings import ExampleStore, Reporter
+from streams.localise.history import HISTORY_US, EventLog, Traffic, TurnTraffic
+from streams.localise.strays import Strays
+from streams.localise.suspicion import Suspicion, repeated
+from streams.localise.terrain import Terrain
+from streams.localise.watch import Watch
+
+__all__ = ["HISTORY_US", "Detectors"]
+
+#: A host that was silent for less than this is left alone: it was busy.
+HOST_SPAN_US = 2_000_000
+#: Two altered packets at one place within this time are no accident.
+ALTERED_WINDOW_US = 300_000_000
+ALTERED_MIN = 2
+#: An alteration is still there if there was a sign of it within this time.
+ALTERED_QUIET_US = 30_000_000
+BITS_MAX = 64
+#: A slot begins before the probes in it were sent.
+SLOT_US_MAX = 1_000_000
+#: Chance that a healthy place alters a packet: as good as none.
+ALTERED_RATE = 1e-9
+
+_LOST = frozenset({"network_loss", "host_silent", "unobserved"})
+_ALTERED = frozenset({"altered", "corrupted"})
+
+
+class Detectors:
+    """State of all detectors of a fabric."""
+
+    def __init__(self, fabric: Fabric) -> None:
+        self._terrain = terrain = Terrain(fabric)
+        self._traffic, self._turn_traffic = Traffic(terrain.links), TurnTraffic()
+        self._suspicion = Suspicion(terrain)
+        self._lost, self._lost_turns = EventLog(), EventLog()
+        self._altered, self._altered_turns = EventLog(), EventLog()
+        self._lost_examples = ExampleStore(terrain, _LOST)
+        self._altered_examples = ExampleStore(terrain, _ALTERED)
+        self._bits: deque[tuple[int, int, int, int, int, int]] = deque()
+        self._strays = Strays(terrain)
+        self._watch = Watch(terrain)
+        self._report = Reporter(terrain)
+
+    def remember(self, slot: WholeSlot) -> None:
+        """Take in a slot that has been judged already, after a restart."""
+        counts = count(slot, self._terrain)
+        self._see(counts)
+        self._suspicion.remember(counts)
+
+    def add(self, slot: WholeSlot) -> list[Finding]:
+        """Take in a slot; everything that is wrong at its end."""
+        counts = count(slot, self._terrain)
+        self._see(counts)
+        self._note_events(slot, counts)
+        alarms = self._suspicion.step(counts, self._traffic)
+        found = self._losses(alarms, counts) + self._alterations(counts)
+        self._strays.add(slot)
+        found += self._strays.findings(counts.length_us)
+        found += self._watch.findings(slot.silent_sources, self._traffic, counts.end_us, counts.slot_us)
+        return found
+
+    def _see(self, counts: SlotCounts) -> None:
+        self._traffic.add(counts)
+        self._turn_traffic.add(counts)
+
+    def _note_events(self, slot: WholeSlot, counts: SlotCounts) -> None:
+        at, turn = counts.slot_us, counts.turn
+        no_leg = np.zeros(len(turn), np.int64)
+        for log, turn_log, spots, turns in (
+            (self._lost, self._lost_turns, counts.lost, counts.turn_lost),
+            (self._altered, self._altered_turns, counts.altered, counts.turn_altered),
+        ):
+            log.add_spots(at, spots)
+            hit = turns > 0
+            turn_log.add(at, turn[hit], no_leg[hit], turns[hit])
+        records = slot.examples
+        for store in (self._lost_examples, self._altered_examples):
+            store.add(records, at - ALTERED_WINDOW_US)
+        while self._bits and self._bits[0][0] <= at - ALTERED_WINDOW_US:
+            self._bits.popleft()
+        rows = np.frombuffer(b"".join(slot.table("bits")), BITS.dtype)
+        cell = self._terrain.cell_of(rows["from_node"].astype(np.int32), rows["to_node"].astype(np.int32))
+        for where, (_, _, _, byte, bit, one, zero) in zip(cell.tolist(), rows.tolist(), strict=True):
+            self._bits.append((at, where, byte, bit, one, zero))
+
+    # -- losses ---------------------------------------------------------------------------------------
+
+    def _losses(self, alarms: Alarms, counts: SlotCounts) -> list[Finding]:
+        if not (alarms.cells or alarms.switches or alarms.into or alarms.chips or alarms.pairs):
+            return []
+        scene = Scene(
+            self._terrain,
+            self._traffic,
+            self._lost,
+            self._lost_turns,
+            lambda turns, since_us: self._turn_traffic.passed(turns, since_us, counts.end_us),
+            self._suspicion.background.expected,
+            counts.end_us,
+        )
+        causes = [c for c in scene.explain(alarms) if not self._is_short(c, scene)]
+        return self._report("network_loss", causes, scene, self._lost_examples.by_cell, counts.length_us)
+
+    @staticmethod
+    def _is_short(cause: Cause, scene: Scene) -> bool:
+        if cause.shape != "host":
+            return False
+        first_us, last_us = scene.span(cause.hit, cause.since_us)
+        return last_us - first_us < HOST_SPAN_US
+
+    # -- alterations ----------------------------------------------------------------------------------
+
+    def _alterations(self, counts: SlotCounts) -> list[Finding]:
+        since_us = counts.end_us - ALTERED_WINDOW_US
+        alarms = repeated(self._altered, self._terrain, self._altered_turns, since_us, ALTERED_MIN)
+        if not (alarms.cells or alarms.switches):
+            return []
+        scene = Scene(
+            self._terrain,
+            self._traffic,
+            self._altered,
+            self._altered_turns,
+            lambda turns, since: self._turn_traffic.passed(turns, since, counts.end_us),
+            _never_altered,
+            counts.end_us,
+        )
+        causes = [
+            c
+            for c in scene.explain(alarms)
+            if counts.end_us - scene.span(c.hit, c.since_us)[1] <= ALTERED_QUIET_US
+        ]
+        found = self._report("alteration", causes, scene, self._altered_examples.by_cell, counts.length_us)
+        return [self._with_bits(finding, causes) for finding in found]
+
+    def _with_bits(self, finding: Finding, causes: list[Cause]) -> Finding:
+        cells = {
+            int(c)
+            for cause in causes
+            for c in (*cause.hit.tolist(), self._terrain.beyond(cause.switch))
+            if self._terrain.cell_names(int(c)) & finding.where
+        }
+        total: dict[tuple[int, int], list[int]] = defaultdict(lambda: [0, 0])
+        for at, where, byte, bit, one, zero in self._bits:
+            if where in cells and at + SLOT_US_MAX >= finding.first_seen_us:
+                total[byte, bit][0] += one
+                total[byte, bit][1] += zero
+        bits = sorted(total.items(), key=lambda b: (-sum(b[1]), b[0]))[:BITS_MAX]
+        return replace(
+            finding, bits=tuple(AlteredBit(byte, bit, one, zero) for (byte, bit), (one, zero) in bits)
+        )
+
+    # -- state ----------------------------------------------------------------------------------------
+
+    def snapshot(self) -> dict[str, Any]:
+        """Plain values: what evidence of the last HISTORY_US does not tell."""
+        return {
+            "suspicion": self._suspicion.snapshot(),
+            "lost": self._lost.snapshot(),
+            "lost_turns": self._lost_turns.snapshot(),
+            "altered": self._altered.snapshot(),
+            "altered_turns": self._altered_turns.snapshot(),
+            "lost_examples": self._lost_examples.snapshot(),
+            "altered_examples": self._altered_examples.snapshot(),
+            "bits": [list(b) for b in self._bits],
+            "strays": self._strays.snapshot(),
+            "watch": self._watch.snapshot(),
+        }
+
+    def restore(self, values: dict[str, Any]) -> None:
+        """Reverse of `snapshot`; the history has to be remembered next."""
+        self._suspicion.restore(values["suspicion"])
+        self._lost = EventLog.restore(values["lost"])
+        self._lost_turns = EventLog.restore(values["lost_turns"])
+        self._altered = EventLog.restore(values["altered"])
+        self._altered_turns = EventLog.restore(values["altered_turns"])
+        self._lost_examples.restore(values["lost_examples"])
+        self._altered_examples.restore(values["altered_examples"])
+        self._bits = deque(tuple(b) for b in values["bits"])
+        self._strays.restore(values["strays"])
+        self._watch.restore(values["watch"])
+
+
+def _never_altered(cells: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.full(len(cells), ALTERED_RATE)
