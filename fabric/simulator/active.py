@@ -1,74 +1,91 @@
-"""Injected faults as columns: which packets does a fault hit, on this cable or in this switch?"""
+"""Injected faults, bound to the rows of a fabric: where they act, when, and by what chance."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fabric.faults import FLIP_OFFSET_FIRST, FaultSpec
+from fabric.faults import FaultSpec
 from fabric.index import FabricIndex
-from fabric.model import Chip, Link, Server, Switch
-from fabric.simulator.draws import draw_bits, draw_uniform
+from fabric.model import Chip, ChipPair, Collector, Link, PortRef, Prober, Server, Switch
+from fabric.simulator.draws import draw_uniform
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
+U8 = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 
 FOREVER_US = 2**62
 ANYWHERE = -1
 
+_DROPPING = ("loss", "link_down", "black_hole")
+_MIRRORING = ("mirror_loss", "mirror_outage", "mirror_truncate", "mirror_corrupt")
+_ANSWERING = ("host_down", "host_slow", "rst_limit", "reboot")
+_BY_FLOW = 3_000_001  # what a draw decides; see fabric.simulator.draws
+
 
 @dataclass(frozen=True, slots=True)
 class ActiveFault:
-    """One injected fault. Which of link_rows, chip and switch_row is set says where it acts."""
+    """One injected fault. Which of the rows are set says where it acts."""
 
     number: int
     spec: FaultSpec
     start_us: int
     end_us: int
-    link_rows: tuple[int, ...] = ()
+    link_rows: tuple[int, ...] = ()  # both ways of a port or of a link that is down
+    back_row: int = ANYWHERE  # of a loop: the same cable the other way
     chip: int = ANYWHERE  # row of the chip table of Chips
-    switch_row: int = ANYWHERE
-    node: int = ANYWHERE  # server
+    to_chip: int = ANYWHERE  # of a pair of chips, `chip` then being the first
+    switch_rows: tuple[int, ...] = ()  # of a chip: its switch; of a collector: those that mirror to it
+    node: int = ANYWHERE  # server or Prober
+
+    @property
+    def kind(self) -> str:
+        return self.spec.kind
 
     @property
     def drops(self) -> bool:
-        return self.spec.kind in ("loss", "link_down")
+        return self.kind in _DROPPING
 
     @property
     def acts_on_packets(self) -> bool:
-        return self.drops or self.spec.kind == "flip"
+        """Whether it drops or alters single packets on a cable or in a switch."""
+        return self.drops or self.kind == "flip"
+
+    @property
+    def stops_switch(self) -> bool:
+        return self.kind == "switch_down" or (self.kind == "reboot" and bool(self.switch_rows))
+
+    @property
+    def acts_on_copies(self) -> bool:
+        return self.kind in _MIRRORING
+
+    @property
+    def acts_on_server(self) -> bool:
+        return self.kind in _ANSWERING and self.node >= 0
 
     @property
     def rate(self) -> float:
         return float(self.spec.params.get("rate", 1.0))
 
-    def is_on(self, sent_at_us: I8) -> Bools:
-        """Which probes were sent while the fault was on: i8[n] -> bool[n]."""
-        return (sent_at_us >= self.start_us) & (sent_at_us < self.end_us)
+    def is_on(self, at_us: I8) -> Bools:
+        """At which of these times it is on: i8[n], us -> bool[n]."""
+        return (at_us >= self.start_us) & (at_us < self.end_us)
 
-    def hits(self, probe_id: I8, sent_at_us: I8, seed: int, *where: int) -> Bools:
-        """Which of the packets at its element it hits: i8[n], i8[n] -> bool[n]."""
-        hit = self.is_on(sent_at_us)
-        if self.rate < 1:
-            hit &= draw_uniform(probe_id, seed, self.number, *where) < self.rate
-        return hit
+    def hits(self, lot: U8, seed: int, *where: int) -> Bools:
+        """Which of the packets at its element its `rate` hits: u8[n] -> bool[n]."""
+        if self.rate >= 1:
+            return np.ones(len(lot), dtype=np.bool_)
+        return draw_uniform(lot, seed, self.number, *where) < self.rate
 
-    def alteration(self, probe_id: I8, seed: int, offsets: int, *where: int) -> tuple[I4, NDArray[np.uint8]]:
-        """Byte of the TCP segment and bits of it that a flip alters: i8[n] -> i4[n], u1[n].
-
-        offsets: random ones lie in FLIP_OFFSET_FIRST <= offset < FLIP_OFFSET_FIRST + offsets.
-        """
-        bits = draw_bits(probe_id, seed, self.number, *where, 1)
-        offset = (FLIP_OFFSET_FIRST + (bits >> np.uint64(8)) % np.uint64(offsets)).astype(np.int32)
-        mask = (np.uint64(1) << (bits & np.uint64(7))).astype(np.uint8)
-        if "offset" in self.spec.params:
-            offset[:] = self.spec.params["offset"]
-        if "mask" in self.spec.params:
-            mask[:] = self.spec.params["mask"]
-        return offset, mask
+    def hits_flow(self, flow: U8, seed: int) -> Bools:
+        """Which five-tuples its `share` hits, wherever and whenever they come: u8[n] -> bool[n]."""
+        share = float(self.spec.params.get("share", 1.0))
+        if share >= 1:
+            return np.ones(len(flow), dtype=np.bool_)
+        return draw_uniform(flow, seed, self.number, _BY_FLOW) < share
 
 
 class Chips:
@@ -92,7 +109,7 @@ class Chips:
         self.of_arrival: I4 = _owners(owner_of_port, index.link_to, index.link_to_port)
         self.of_departure: I4 = _owners(owner_of_port, index.link_from, index.link_from_port)
 
-    def crossed(self, switch: I4, in_link: I4, out_link: I4, choice: NDArray[np.uint64]) -> tuple[I4, I4, I4]:
+    def crossed(self, switch: I4, in_link: I4, out_link: I4, choice: U8) -> tuple[I4, I4, I4]:
         """Ingress, fabric and egress chip of packets in a switch: i4[n] each, fabric chip -1 if none.
 
         Packets between ports of one line card stay on it. choice: u8[n], the switch's hash of the flow.
@@ -109,22 +126,41 @@ class Chips:
 def activate(spec: FaultSpec, number: int, start_us: int, index: FabricIndex, chips: Chips) -> ActiveFault:
     """Bind a specification to the rows of a fabric, from a time on (`after` is not added; `for` counts)."""
     end_us = FOREVER_US if spec.for_s is None else start_us + round(spec.for_s * 1e6)
+    fault = ActiveFault(number, spec, start_us, end_us)
     fabric = index.fabric
     match fabric.element(spec.element):
         case Link(from_name=near, to_name=far):
-            ways = [(near, far), (far, near)] if spec.kind == "link_down" else [(near, far)]
-            ends = np.array([[fabric.node(a), fabric.node(b)] for a, b in ways], dtype=np.int32)
-            rows = index.link_index(ends[:, 0], ends[:, 1])
-            return ActiveFault(number, spec, start_us, end_us, link_rows=tuple(rows.tolist()))
-        case Chip(name=name):
-            return ActiveFault(number, spec, start_us, end_us, chip=chips.row_of[name])
+            there, back = _cable(index, near, far)
+            both = spec.kind == "link_down"
+            fault = replace(fault, link_rows=(there, back) if both else (there,), back_row=back)
+        case PortRef(switch=near, port=port):
+            fault = replace(fault, link_rows=_cable(index, near, port.peer))
+        case Chip(name=name, switch=switch):
+            rows = _switch_rows(index, [fabric.node(switch)])
+            fault = replace(fault, chip=chips.row_of[name], switch_rows=rows)
+        case ChipPair(switch=switch, from_chip=first, to_chip=second):
+            rows = _switch_rows(index, [fabric.node(switch)])
+            chip, to_chip = (chips.row_of[Chip(switch, label).name] for label in (first, second))
+            fault = replace(fault, chip=chip, to_chip=to_chip, switch_rows=rows)
         case Switch(node=node):
-            row = int(index.switch_row(np.array([node], dtype=np.int32))[0])
-            return ActiveFault(number, spec, start_us, end_us, switch_row=row)
-        case Server(node=node):
-            return ActiveFault(number, spec, start_us, end_us, node=node)
-        case other:
-            raise ValueError(f"{spec.text}: no fault acts on {other}")
+            fault = replace(fault, switch_rows=_switch_rows(index, [node]))
+        case Collector() as collector:
+            mine = [s.node for s in fabric.switches if fabric.collector_of(s) == collector]
+            fault = replace(fault, switch_rows=_switch_rows(index, mine))
+        case Server(node=node) | Prober(node=node):
+            fault = replace(fault, node=node)
+    return fault
+
+
+def _cable(index: FabricIndex, near: str, far: str) -> tuple[int, int]:
+    """Rows of the link table, there and back."""
+    ends = np.array([index.fabric.node(near), index.fabric.node(far)], dtype=np.int32)
+    there, back = index.link_index(ends, ends[::-1]).tolist()
+    return there, back
+
+
+def _switch_rows(index: FabricIndex, nodes: list[int]) -> tuple[int, ...]:
+    return tuple(index.switch_row(np.array(nodes, dtype=np.int32)).tolist())
 
 
 def _owners(owner_of_port: dict[tuple[int, int], int], nodes: I4, ports: I4) -> I4:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fabric.simulator.walk import Alteration
+from fabric.simulator.ledger import Alteration
 from producers.content import content_hash, mask_mutable_fields
 from producers.wire import (
     IPV4_HEADER_LENGTH,
@@ -49,10 +49,20 @@ class AlteredContent:
         return np.asarray((self.flags & DigestFlag.BAD_CHECKSUM) == 0)
 
 
+def header_length(probes: NDArray[np.void]) -> I4:
+    """Length of the IP header of the probe and of its RST: structured[n] -> i4[n]."""
+    return np.where(is_ipv4(probes["target"]), IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH).astype(np.int32)
+
+
 def packet_length(probes: NDArray[np.void], reply: bool) -> I4:
     """Total length of the probe or of its RST: structured[n] -> i4[n]."""
-    header = np.where(is_ipv4(probes["target"]), IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH)
-    return (header + (TCP_HEADER_LENGTH if reply else TCP_LENGTH)).astype(np.int32)
+    return header_length(probes) + np.int32(TCP_HEADER_LENGTH if reply else TCP_LENGTH)
+
+
+def tunnel_length(probes: NDArray[np.void]) -> I4:
+    """Length of the outer header on leg 0, 0 for probes that are not encapsulated: structured[n] -> i4[n]."""
+    outer = np.where(is_ipv4(probes["via"]), IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH)
+    return np.where(probes["via_node"] >= 0, outer, 0).astype(np.int32)
 
 
 def reply_hash(probes: NDArray[np.void]) -> U8:
@@ -76,33 +86,51 @@ def build_replies(probes: NDArray[np.void]) -> tuple[U1, I4]:
     return packets, lengths
 
 
-def alter(
+def packets_of(
     probes: NDArray[np.void], rows: Rows, versions: NDArray[np.int16], reply: bool, flips: list[Alteration]
-) -> AlteredContent:
-    """Packets of `rows` after their first `versions` alterations.
+) -> U1:
+    """Normalised packets of `rows` after their first `versions` alterations: u1[n, w], zero beyond their end.
 
     probes: all probes of the slice. rows, versions: [n], which packet and how many flips it has behind it.
     reply: whether these are the RSTs; only flips of that direction count.
     """
     mine = probes[rows]
     if reply:
-        packets, lengths = build_replies(mine)
+        packets, _ = build_replies(mine)
     else:
         bare = np.zeros(len(mine), PROBE_DTYPE)
         for name in ("probe_id", "sent_at_us", "source", "target", "source_port", "destination_port"):
             bare[name] = mine[name]
-        built, lengths = build(bare)
+        built, _ = build(bare)
         packets = np.zeros((len(mine), _padded(built.shape[1])), dtype=np.uint8)
         packets[:, : built.shape[1]] = built
         mask_mutable_fields(packets)
-    header = lengths - (TCP_HEADER_LENGTH if reply else TCP_LENGTH)
+    header = header_length(mine)
     for flip in flips:
         if flip.reply == reply:
             _apply(flip, packets, header, rows, versions)
+    return packets
+
+
+def alter(
+    probes: NDArray[np.void], rows: Rows, versions: NDArray[np.int16], reply: bool, flips: list[Alteration]
+) -> AlteredContent:
+    """Packets of `rows` after their first `versions` alterations, and what they show. See `packets_of`."""
+    packets = packets_of(probes, rows, versions, reply, flips)
+    return judge(packets, probes[rows], reply)
+
+
+def judge(packets: U1, probes: NDArray[np.void], reply: bool) -> AlteredContent:
+    """What a decoder makes of whole packets.
+
+    packets: u1[n, w], normalised, w a multiple of 8. probes: structured[n], the probes that they are, or of
+    which they are the RSTs.
+    """
+    header, lengths = header_length(probes), packet_length(probes, reply)
     flags = np.where(_checksum_ok(packets, lengths), 0, int(DigestFlag.BAD_CHECKSUM))
     if not reply:
         column = (header + TCP_HEADER_LENGTH)[:, None] + np.arange(PAYLOAD_LENGTH)
-        intact = payload_is_intact(np.take_along_axis(packets, column, axis=1), mine["probe_id"])
+        intact = payload_is_intact(np.take_along_axis(packets, column, axis=1), probes["probe_id"])
         flags |= np.where(intact, 0, int(DigestFlag.PAYLOAD_ALTERED))
     return AlteredContent(packets, lengths, content_hash(packets, lengths), flags.astype(np.int16))
 

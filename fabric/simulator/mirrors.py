@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 from fabric.index import FabricIndex
 from fabric.simulator.active import ActiveFault
 from fabric.simulator.content import alter, packet_length, reply_hash
-from fabric.simulator.draws import draw_uniform
+from fabric.simulator.draws import draw_uniform, lots
+from fabric.simulator.ledger import Alteration
 from fabric.simulator.routes import Routes
 from fabric.simulator.settings import SimulatorSettings
-from fabric.simulator.walk import Alteration, Copies
+from fabric.simulator.walk import Copies
 from schemas.batch import AlteredPacket
 from schemas.partition import mix64
 from schemas.rows import DIGEST, Direction, Leg, gather, rows_of
@@ -112,13 +113,13 @@ class Mirrors:
         for copies in parts:
             lost = np.zeros(len(copies.probe), dtype=np.bool_)
             if background > 0 or faults:
-                probe_id = probes["probe_id"][copies.probe].astype(np.int64)
                 sent_at_us = probes["sent_at_us"][copies.probe].astype(np.int64)
+                lot = lots(probes["probe_id"][copies.probe].astype(np.int64), sent_at_us)
                 where = _MIRROR, copies.leg, copies.hop
-                lost = draw_uniform(probe_id, self._seed, *where) < background
+                lost = draw_uniform(lot, self._seed, *where) < background
                 for fault in faults:
-                    at = self._routes.to_row[copies.link] == fault.switch_row
-                    lost |= at & fault.hits(probe_id, sent_at_us, self._seed, *where)
+                    at = np.isin(self._routes.to_row[copies.link], fault.switch_rows)
+                    lost |= at & fault.is_on(sent_at_us) & fault.hits(lot, self._seed, *where)
             lost_of.append(lost)
         return np.concatenate(lost_of)
 

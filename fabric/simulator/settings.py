@@ -18,4 +18,6 @@ class SimulatorSettings:
     mirror_jitter_us: int = 60  # mean of what is added
     loss_rate: float = 0.0  # of packets, on every cable
     mirror_loss_rate: float = 0.0  # of copies, at every exporter
+    host_silent_rate: float = 0.0  # of probes that a server receives and does not answer
+    host_slow_rate: float = 0.0  # of probes that it answers after the timeout
     timeout_ms: int = 500  # after which a Prober gives a probe up

@@ -17,7 +17,7 @@ runs over the same probes agree, however they are cut into slices.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,11 +28,14 @@ from fabric.index import FabricIndex
 from fabric.lookup import ColumnLookup
 from fabric.model import Fabric
 from fabric.simulator.active import ActiveFault, Chips, activate
-from fabric.simulator.content import alter
-from fabric.simulator.draws import draw_exponential_pair
+from fabric.simulator.draws import lots
+from fabric.simulator.hazards import Hazards
+from fabric.simulator.hosts import Answers, Hosts
+from fabric.simulator.ledger import Ledger
 from fabric.simulator.mirrors import Mirrors
 from fabric.simulator.routes import NO_LINK, Routes
 from fabric.simulator.settings import SimulatorSettings
+from fabric.simulator.tally import FaultTally
 from fabric.simulator.truth import Truth
 from fabric.simulator.walk import Packets, Walk, join_packets
 from producers.wire import TTL, address_words, content_hash_as_sent
@@ -44,8 +47,6 @@ from schemas.rows import OUTCOME, Leg, ReplyKind, rows_of
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 U8 = NDArray[np.uint64]
-
-_KERNEL = 2_000_001  # what a draw decides; see fabric.simulator.draws
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,9 @@ class Slice:
     mirrored: I8  # i8[S]: copies that reached a collector, per row of the switch table
     mirror_lost: I8  # i8[S]: copies that did not
     truth: Truth
+    tallies: Mapping[
+        int, FaultTally
+    ]  # by fault number: what each fault met and did; absent if it met nothing
 
 
 class Simulator:
@@ -73,6 +77,7 @@ class Simulator:
         self._routes = Routes(self._index, seed)
         self._chips = Chips(self._index)
         self._ends = _Ends(self._index, self._routes)
+        self._hosts = Hosts(self._index, seed, self.settings)
         self._mirrors = Mirrors(self._index, self._routes, seed, self.settings)
 
     def inject(self, spec: FaultSpec, start_us: int) -> int:
@@ -91,29 +96,32 @@ class Simulator:
         from a Prober, or goes to a target or by a switch, that is not in the fabric.
         """
         sent_at_us = probes["sent_at_us"].astype(np.int64)
-        truth = Truth.empty(len(probes))
-        walk = Walk(
-            self._index,
-            self._routes,
-            self._chips,
-            self._faults_on(sent_at_us),
-            truth,
-            seed=self._seed,
-            settings=self.settings,
-        )
+        faults = self._faults_on(sent_at_us)
+        ledger = Ledger(sent_at_us)
+        hazards = Hazards(faults, self._index, self._routes, self._chips, ledger, probes, seed=self._seed)
+        walk = Walk(self._index, self._routes, hazards, ledger, seed=self._seed, settings=self.settings)
         packets = self._send(probes, sent_at_us)
         encapsulated = probes["via_node"] >= 0
         if encapsulated.any():
             packets = self._encapsulated(walk, packets, probes, encapsulated)
         start_ns = sent_at_us * 1_000 + self._member_delay_ns(probes)
         received = walk.deliver(packets, Leg.PROBE)
-        answering = self._answering(walk, received, probes, truth)
-        replies = walk.deliver(self._reply(answering, probes), Leg.REPLY)
+        answers = self._hosts.answer(received, probes, faults, ledger)
+        replies = walk.deliver(self._reply(received, answers, probes), Leg.REPLY)
 
         sent_hash = content_hash_as_sent(probes)
         outcomes, known_at_us = self._outcomes(probes, replies, start_ns, sent_hash)
-        got = self._mirrors.collect(walk.copies, walk.alterations, probes, sent_hash, self.faults)
-        return Slice(outcomes, known_at_us, got.digests, got.altered, got.mirrored, got.mirror_lost, truth)
+        got = self._mirrors.collect(walk.copies, ledger.alterations, probes, sent_hash, self.faults)
+        return Slice(
+            outcomes=outcomes,
+            known_at_us=known_at_us,
+            digests=got.digests,
+            altered=got.altered,
+            mirrored=got.mirrored,
+            mirror_lost=got.mirror_lost,
+            truth=ledger.truth,
+            tallies=ledger.book.tallies(),
+        )
 
     def _faults_on(self, sent_at_us: I8) -> list[ActiveFault]:
         if not len(sent_at_us):
@@ -131,8 +139,7 @@ class Simulator:
         target = probes["target_node"].astype(np.int32)
         return Packets(
             probe=np.arange(len(probes)),
-            probe_id=probe_id,
-            sent_at_us=sent_at_us,
+            lot=lots(probe_id, sent_at_us),
             flow=_flow(probes["source"], probes["target"], probes["source_port"], probes["destination_port"]),
             link=self._ends.up(prober),
             destination=self._ends.switch(target),
@@ -161,42 +168,20 @@ class Simulator:
         sent.link, sent.time_ns, sent.version = inner.link, inner.time_ns, inner.version
         return join_packets(packets.take(~encapsulated), walk.decapsulate(sent))
 
-    def _answering(self, walk: Walk, received: Packets, probes: NDArray[np.void], truth: Truth) -> Packets:
-        """Of the probes that arrived, those that the target's kernel answers."""
-        target = probes["target_node"][received.probe].astype(np.int32)
-        silent = ~(self._index.answers_of(target) | (target >= PROBER_BASE))
-        for fault in self.faults:
-            if fault.node >= 0:
-                down = (target == fault.node) & fault.is_on(received.sent_at_us)
-                truth.silenced_by[received.probe[down]] = fault.number
-                silent |= down
-        altered = np.flatnonzero(received.version > 0)
-        if len(altered):
-            content = alter(
-                probes, received.probe[altered], received.version[altered], False, walk.alterations
-            )
-            silent[altered] |= ~content.checksum_ok
-        truth.host_silent[received.probe[silent]] = True
-        return received.take(~silent)
-
-    def _reply(self, packets: Packets, probes: NDArray[np.void]) -> Packets:
+    def _reply(self, received: Packets, answers: Answers, probes: NDArray[np.void]) -> Packets:
+        packets = received.take(answers.answered)
         mine = probes[packets.probe]
         target = mine["target_node"].astype(np.int32)
-        prober = (PROBER_BASE + (packets.probe_id >> 32)).astype(np.int32)
-        jitter, _ = draw_exponential_pair(packets.probe_id, self._seed, _KERNEL)
-        settings = self.settings
+        prober = (PROBER_BASE + (mine["probe_id"].astype(np.int64) >> 32)).astype(np.int32)
         return Packets(
             probe=packets.probe,
-            probe_id=packets.probe_id,
-            sent_at_us=packets.sent_at_us,
+            lot=packets.lot,
             flow=_flow(mine["target"], mine["source"], mine["destination_port"], mine["source_port"]),
             link=self._ends.up(target),
             destination=self._ends.switch(prober),
             last_link=self._ends.down(prober),
             ttl=np.full(len(packets), TTL, dtype=np.int16),
-            time_ns=packets.time_ns
-            + settings.host_base_ns
-            + (jitter * settings.host_jitter_ns).astype(np.int64),
+            time_ns=packets.time_ns + answers.delay_ns[answers.answered],
             version=np.zeros(len(packets), dtype=np.int16),
         )
 

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+I1 = NDArray[np.int8]
+I4 = NDArray[np.int32]
+
 NOWHERE = -1
 BACKGROUND = -2
 NO_ROUTE = -3
@@ -18,36 +21,50 @@ class Truth:
 
     A packet that is lost inside a switch has `lost_at` and no `lost_link`; one that is lost on a cable has
     both, `lost_at` then being the node it had left. Faults are numbered by their `Simulator.inject` calls,
-    from 0; BACKGROUND stands for the chance loss of a healthy network, NO_ROUTE for a switch without a way.
+    from 0; BACKGROUND stands for the chance loss and silence of a healthy network, NO_ROUTE for a switch
+    without a way. What dies because a fault sent it astray is lost by that fault.
     """
 
-    lost_leg: NDArray[np.int8]
-    lost_at: NDArray[np.int32]  # node
-    lost_link: NDArray[np.int32]  # row of the link table
-    lost_by: NDArray[np.int32]  # fault
-    altered_leg: NDArray[np.int8]  # where the packet was first altered
-    altered_at: NDArray[np.int32]  # node
-    altered_link: NDArray[np.int32]  # row of the link table
-    altered_by: NDArray[np.int32]  # fault
+    lost_leg: I1
+    lost_at: I4  # node
+    lost_link: I4  # row of the link table
+    lost_by: I4  # fault
+    altered_leg: I1  # where the packet was first altered
+    altered_at: I4  # node
+    altered_link: I4  # row of the link table
+    altered_by: I4  # fault
+    strayed_leg: I1  # where the packet was first sent a wrong way
+    strayed_at: I4  # node that sent it
+    strayed_link: I4  # row of the link table: by which
+    strayed_by: I4  # fault
     host_silent: NDArray[np.bool_]  # the probe arrived and its target sent no reply
-    silenced_by: NDArray[np.int32]  # fault; -1 for hosts known to be silent and for bad checksums
+    silenced_by: I4  # fault; -1 for hosts known to be silent and for bad checksums
+    delayed_by: I4  # fault: the target replied later than the Prober waits
 
     @classmethod
     def empty(cls, probes: int) -> Truth:
         """Nothing happened to any of n probes."""
 
-        def nowhere() -> NDArray[np.int32]:
+        def legs() -> I1:
+            return np.full(probes, NOWHERE, dtype=np.int8)
+
+        def nowhere() -> I4:
             return np.full(probes, NOWHERE, dtype=np.int32)
 
         return cls(
-            lost_leg=np.full(probes, NOWHERE, dtype=np.int8),
+            lost_leg=legs(),
             lost_at=nowhere(),
             lost_link=nowhere(),
             lost_by=nowhere(),
-            altered_leg=np.full(probes, NOWHERE, dtype=np.int8),
+            altered_leg=legs(),
             altered_at=nowhere(),
             altered_link=nowhere(),
             altered_by=nowhere(),
+            strayed_leg=legs(),
+            strayed_at=nowhere(),
+            strayed_link=nowhere(),
+            strayed_by=nowhere(),
             host_silent=np.zeros(probes, dtype=np.bool_),
             silenced_by=nowhere(),
+            delayed_by=nowhere(),
         )
