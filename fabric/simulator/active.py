@@ -40,6 +40,7 @@ class ActiveFault:
     to_chip: int = ANYWHERE  # of a pair of chips, `chip` then being the first
     switch_rows: tuple[int, ...] = ()  # of a chip: its switch; of a collector: those that mirror to it
     node: int = ANYWHERE  # server or Prober
+    collector: int = ANYWHERE  # its place in the fabric's list
 
     @property
     def kind(self) -> str:
@@ -146,7 +147,8 @@ def activate(spec: FaultSpec, number: int, start_us: int, index: FabricIndex, ch
             fault = replace(fault, switch_rows=_switch_rows(index, [node]))
         case Collector() as collector:
             mine = [s.node for s in fabric.switches if fabric.collector_of(s) == collector]
-            fault = replace(fault, switch_rows=_switch_rows(index, mine))
+            place = fabric.collectors.index(collector)
+            fault = replace(fault, collector=place, switch_rows=_switch_rows(index, mine))
         case Server(node=node) | Prober(node=node):
             fault = replace(fault, node=node)
     return fault

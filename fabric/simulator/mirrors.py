@@ -10,15 +10,16 @@ from numpy.typing import NDArray
 
 from fabric.index import FabricIndex
 from fabric.simulator.active import ActiveFault
-from fabric.simulator.content import alter, packet_length, reply_hash
-from fabric.simulator.draws import draw_uniform, lots
-from fabric.simulator.ledger import Alteration
+from fabric.simulator.content import judge, packet_length, packets_of, reply_hash
+from fabric.simulator.copy_faults import Copied, CopyFaults
+from fabric.simulator.draws import draw_uniform
+from fabric.simulator.ledger import Alteration, Ledger
 from fabric.simulator.routes import Routes
 from fabric.simulator.settings import SimulatorSettings
 from fabric.simulator.walk import Copies
 from schemas.batch import AlteredPacket
 from schemas.partition import mix64
-from schemas.rows import DIGEST, Direction, Leg, gather, rows_of
+from schemas.rows import DIGEST, DigestFlag, Direction, Leg, gather, rows_of
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
@@ -49,33 +50,45 @@ class Mirrors:
         self._seed, self._settings = seed, settings
         self._names_port = np.array([s.port_field != "none" for s in switches], dtype=np.bool_)
         self._stamps = np.array([s.dialect == 3 for s in switches], dtype=np.bool_)
-        # No two exporters' clocks agree.
-        self._clock_skew: I8 = (mix64(index.switch_node.astype(np.uint64)) >> np.uint64(33)).astype(np.int64)
+        # No two exporters' clocks agree, and none loses as many copies as another.
+        node = mix64(index.switch_node.astype(np.uint64))
+        self._clock_skew: I8 = (node >> np.uint64(33)).astype(np.int64)
+        deviation = 2 * draw_uniform(node, seed, _MIRROR) - 1
+        self._loss_rate = settings.mirror_loss_rate * settings.mirror_loss_spread**deviation
 
     def collect(
         self,
         parts: list[Copies],
-        alterations: list[Alteration],
+        ledger: Ledger,
         probes: NDArray[np.void],
+        lot: U8,
         sent_hash: U8,
         faults: Sequence[ActiveFault],
     ) -> Collected:
-        """parts: the copies of a walk. probes: structured[n], all of the slice; sent_hash: u8[n], their
-        content hashes. faults: all that are injected."""
-        lost = self._lost(parts, probes, faults)
+        """parts: the copies of a walk. probes: structured[n], all of the slice; lot: u8[n], for their draws;
+        sent_hash: u8[n], their content hashes. faults: all that are injected."""
         copies = _Joined(parts)
         row = self._routes.to_row[copies.link]
-        switches = len(self._names_port)
-        mirror_lost = np.bincount(row[lost], minlength=switches)
-        mirrored = np.bincount(row, minlength=switches) - mirror_lost
         settings = self._settings
         transit_us = settings.mirror_base_us + copies.mirror_delay * settings.mirror_jitter_us
         observed_at_us = copies.time_ns // 1_000 + transit_us.astype(np.int64)
+        lost = self._background_loss(parts, lot)
+        gone = lost
+        spoilt = None
+        acting = _acting(faults, ledger.book.sent_at_us, observed_at_us)
+        if acting:
+            copied = Copied(copies.probe, copies.leg, places_of(parts), row, observed_at_us)
+            spoilt = CopyFaults(acting, copied, probes, lot, ledger.book, self._seed)
+            lost = (lost | spoilt.lost) & ~spoilt.unsent
+            gone = lost | spoilt.unsent
+        switches = len(self._names_port)
+        mirror_lost = np.bincount(row[lost], minlength=switches)
+        mirrored = np.bincount(row[~gone], minlength=switches)
         digests = self._rows(copies, row, observed_at_us, probes, sent_hash)
         order = order_of(observed_at_us)
-        order = order[~lost[order]]
+        order = order[~(gone | spoilt.unreadable if spoilt else gone)[order]]
         digests = gather(digests, order)
-        altered = _mark_altered(digests, copies, order, probes, alterations)
+        altered = _mark_altered(digests, copies, order, probes, ledger.alterations, spoilt)
         return Collected(digests, altered, mirrored.astype(np.int64), mirror_lost.astype(np.int64))
 
     def _rows(
@@ -105,23 +118,18 @@ class Mirrors:
             len(copies.probe),
         )
 
-    def _lost(self, parts: list[Copies], probes: NDArray[np.void], faults: Sequence[ActiveFault]) -> Bools:
-        """Which copies never reach a collector: bool[copies], in the order in which they were made."""
-        background = self._settings.mirror_loss_rate
-        faults = [f for f in faults if f.spec.kind == "mirror_loss"]
-        lost_of: list[Bools] = []
-        for copies in parts:
-            lost = np.zeros(len(copies.probe), dtype=np.bool_)
-            if background > 0 or faults:
-                sent_at_us = probes["sent_at_us"][copies.probe].astype(np.int64)
-                lot = lots(probes["probe_id"][copies.probe].astype(np.int64), sent_at_us)
-                where = _MIRROR, copies.leg, copies.hop
-                lost = draw_uniform(lot, self._seed, *where) < background
-                for fault in faults:
-                    at = np.isin(self._routes.to_row[copies.link], fault.switch_rows)
-                    lost |= at & fault.is_on(sent_at_us) & fault.hits(lot, self._seed, *where)
-            lost_of.append(lost)
-        return np.concatenate(lost_of)
+    def _background_loss(self, parts: list[Copies], lot: U8) -> Bools:
+        """Which copies are lost by chance: bool[copies], in the order in which they were made."""
+        count = sum(len(copies.probe) for copies in parts)
+        if self._settings.mirror_loss_rate <= 0:
+            return np.zeros(count, dtype=np.bool_)
+        return np.concatenate(
+            [
+                draw_uniform(lot[copies.probe], self._seed, _MIRROR, copies.leg, copies.hop)
+                < self._loss_rate[self._routes.to_row[copies.link]]
+                for copies in parts
+            ]
+        )
 
 
 class _Joined:
@@ -135,6 +143,20 @@ class _Joined:
         self.mirror_delay = np.concatenate([c.mirror_delay for c in parts])
         self.version = np.concatenate([c.version for c in parts])
         self.leg = np.repeat(np.array([c.leg for c in parts], np.int8), [len(c.probe) for c in parts])
+
+
+def _acting(faults: Sequence[ActiveFault], sent_at_us: I8, observed_at_us: I8) -> list[ActiveFault]:
+    """Faults of mirrors that are on while copies are made or on their way."""
+    if not len(observed_at_us):
+        return []
+    first, last = int(sent_at_us.min()), int(observed_at_us.max())
+    return [f for f in faults if f.acts_on_copies and f.start_us <= last and f.end_us > first]
+
+
+def places_of(parts: list[Copies]) -> U8:
+    """What tells the copies of one probe apart, for draws: u8[copies]."""
+    place = np.array([copies.leg << 8 | copies.hop for copies in parts], dtype=np.uint64)
+    return np.repeat(place, [len(copies.probe) for copies in parts])
 
 
 def order_of(times: I8) -> Rows:
@@ -157,23 +179,34 @@ def _mark_altered(
     order: Rows,
     probes: NDArray[np.void],
     alterations: list[Alteration],
+    spoilt: CopyFaults | None,
 ) -> list[AlteredPacket]:
     """Give altered copies their true hash and flags; return those whose content is visibly wrong.
 
     order: row of `copies` of each digest.
     """
     altered: list[AlteredPacket] = []
-    if not alterations:
+    if not alterations and spoilt is None:
         return altered
-    version, leg = copies.version[order], copies.leg[order]
+    version, is_reply = copies.version[order], copies.leg[order] == Leg.REPLY
+    touched = version > 0
+    if spoilt is not None:
+        touched |= spoilt.touched[order]
     for reply in (False, True):
-        rows = np.flatnonzero((version > 0) & ((leg == Leg.REPLY) == reply))
+        rows = np.flatnonzero(touched & (is_reply == reply))
         if not len(rows):
             continue
-        content = alter(probes, copies.probe[order[rows]], version[rows], reply, alterations)
+        probe = copies.probe[order[rows]]
+        packets = packets_of(probes, probe, version[rows], reply, alterations)
+        if spoilt is not None:
+            spoilt.alter(packets, order[rows])
+        content = judge(packets, probes[probe], reply)
+        if spoilt is not None:
+            content = spoilt.cut(content, order[rows])
         digests["content_hash"][rows] = content.content_hash
         digests["flags"][rows] = content.flags
-        for at in np.flatnonzero(content.flags != 0).tolist():  # rare, and a packet is bytes anyway
+        # Rare, and a packet is bytes anyway.
+        for at in np.flatnonzero(content.flags & ~DigestFlag.TRUNCATED).tolist():
             packet = content.packets[at, : content.lengths[at]].tobytes()
             altered.append(AlteredPacket(int(rows[at]), packet))
     return altered

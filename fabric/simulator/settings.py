@@ -17,7 +17,8 @@ class SimulatorSettings:
     mirror_base_us: int = 30  # from an exporter to its collector, least
     mirror_jitter_us: int = 60  # mean of what is added
     loss_rate: float = 0.0  # of packets, on every cable
-    mirror_loss_rate: float = 0.0  # of copies, at every exporter
+    mirror_loss_rate: float = 0.0  # of copies, at exporters in the middle
+    mirror_loss_spread: float = 1.0  # the best and the worst exporter: so many times less and more
     host_silent_rate: float = 0.0  # of probes that a server receives and does not answer
     host_slow_rate: float = 0.0  # of probes that it answers after the timeout
     timeout_ms: int = 500  # after which a Prober gives a probe up

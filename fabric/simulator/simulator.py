@@ -100,7 +100,8 @@ class Simulator:
         ledger = Ledger(sent_at_us)
         hazards = Hazards(faults, self._index, self._routes, self._chips, ledger, probes, seed=self._seed)
         walk = Walk(self._index, self._routes, hazards, ledger, seed=self._seed, settings=self.settings)
-        packets = self._send(probes, sent_at_us)
+        lot = lots(probes["probe_id"].astype(np.int64), sent_at_us)
+        packets = self._send(probes, sent_at_us, lot)
         encapsulated = probes["via_node"] >= 0
         if encapsulated.any():
             packets = self._encapsulated(walk, packets, probes, encapsulated)
@@ -111,7 +112,7 @@ class Simulator:
 
         sent_hash = content_hash_as_sent(probes)
         outcomes, known_at_us = self._outcomes(probes, replies, start_ns, sent_hash)
-        got = self._mirrors.collect(walk.copies, ledger.alterations, probes, sent_hash, self.faults)
+        got = self._mirrors.collect(walk.copies, ledger, probes, lot, sent_hash, self.faults)
         return Slice(
             outcomes=outcomes,
             known_at_us=known_at_us,
@@ -133,13 +134,13 @@ class Simulator:
         member = probes["probe_id"].astype(np.int64) & ((1 << MEMBER_BITS) - 1)
         return member * self.settings.member_gap_ns
 
-    def _send(self, probes: NDArray[np.void], sent_at_us: I8) -> Packets:
+    def _send(self, probes: NDArray[np.void], sent_at_us: I8, lot: U8) -> Packets:
         probe_id = probes["probe_id"].astype(np.int64)
         prober = (PROBER_BASE + (probe_id >> 32)).astype(np.int32)
         target = probes["target_node"].astype(np.int32)
         return Packets(
             probe=np.arange(len(probes)),
-            lot=lots(probe_id, sent_at_us),
+            lot=lot,
             flow=_flow(probes["source"], probes["target"], probes["source_port"], probes["destination_port"]),
             link=self._ends.up(prober),
             destination=self._ends.switch(target),
