@@ -10,7 +10,7 @@ from bytetracker.evaluate.methods import OURS
 from bytetracker.evaluate.run import Outcome
 from bytetracker.evaluate.score import CauseScore, Score
 from bytetracker.evaluate.summary import summarise
-from bytetracker.evaluate.tally import Tally
+from bytetracker.evaluate.tally import FaultTally
 
 
 def scenario_document(outcome: Outcome) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def report_document(scenarios: Sequence[dict[str, Any]], suite: str, seed: int |
     return {"suite": suite, "seed": seed, "scenarios": list(scenarios), "summary": summarise(scenarios)}
 
 
-def _injected(each: CauseScore, tally: Tally, start_us: int) -> dict[str, Any]:
+def _injected(each: CauseScore, tally: FaultTally, start_us: int) -> dict[str, Any]:
     cause = each.cause
     return {
         "spec": cause.spec.text,
@@ -55,9 +55,12 @@ def _injected(each: CauseScore, tally: Tally, start_us: int) -> dict[str, Any]:
         "end_s": (cause.end_us - start_us) / 1e6,
         "expected": cause.rule.expected,
         "observable": each.observable,
+        "crossed": tally.probes,
         "lost": tally.lost,
         "altered": tally.altered,
+        "strayed": tally.strayed,
         "silenced": tally.silenced,
+        "delayed": tally.delayed,
     }
 
 
@@ -79,6 +82,7 @@ def _said(said: Score, start_us: int) -> dict[str, Any]:
                 "correct_link": each.correct_link,
                 "correct_switch": each.correct_switch,
                 "first_correct_link": each.first_correct_link,
+                "correct_bits": each.correct_bits,
                 "onset_to_fault_ms": each.onset_to_fault_ms,
                 "first_hit_to_fault_ms": each.first_hit_to_fault_ms,
                 "fifth_loss_to_fault_ms": each.fifth_loss_to_fault_ms,

@@ -10,7 +10,7 @@ from bytetracker.evaluate.methods import OURS, MarksMethod, Method
 from bytetracker.evaluate.pipeline import LoggedEvent, SimulatedPipeline
 from bytetracker.evaluate.scenario import Noise, Scenario
 from bytetracker.evaluate.score import Score, score
-from bytetracker.evaluate.tally import Tally, WitnessedSimulator
+from bytetracker.evaluate.tally import FaultTally, WitnessedSimulator
 from bytetracker.evaluate.truth import Cause, cause_of
 from fabric.faults import FaultSpec, parse_spec
 from fabric.inventory import load_fabric
@@ -39,7 +39,7 @@ class Outcome:
 
     scenario: Scenario
     causes: tuple[Cause, ...]
-    tallies: tuple[Tally, ...]
+    tallies: tuple[FaultTally, ...]
     scores: dict[str, Score]
     events: tuple[LoggedEvent, ...]  # ours
     probes: int
@@ -80,7 +80,7 @@ class _Run:
             cause_of(number, spec, start_us, run_end_us, self.fabric)
             for number, (spec, start_us) in enumerate(self.injected)
         ]
-        tallies = [simulator.tally(cause.number) for cause in causes]
+        tallies = [simulator.tallies[cause.number] for cause in causes]
         said = {OURS: self.events, **{method.name: method.events for method in self.methods}}
         return Outcome(
             scenario=self.scenario,
@@ -143,4 +143,10 @@ class _Log:
 
 
 def _settings(noise: Noise) -> SimulatorSettings:
-    return SimulatorSettings(loss_rate=noise.background, mirror_loss_rate=noise.mirror_loss)
+    """Half of the hosts' noise is silence, the other half are late replies."""
+    return SimulatorSettings(
+        loss_rate=noise.background,
+        mirror_loss_rate=noise.mirror_loss,
+        host_silent_rate=noise.host / 2,
+        host_slow_rate=noise.host / 2,
+    )

@@ -37,7 +37,7 @@ class Noise:
     """What goes wrong in a healthy network."""
 
     mirror_loss: float = 1e-3  # share of mirror copies lost, at every exporter
-    host: float = 1e-3  # share of probes that a healthy server does not answer, or answers too late
+    host: float = 1e-3  # share of probes that a healthy server answers not (half of them) or too late
     background: float = 1e-6  # share of packets lost on every cable; a path has about ten
 
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 from bytetracker.evaluate.events import Found, top, top_tie
 from bytetracker.evaluate.pipeline import LoggedEvent
-from bytetracker.evaluate.tally import Tally
-from bytetracker.evaluate.truth import NETWORK_KINDS, Cause
+from bytetracker.evaluate.rules import NETWORK_KINDS
+from bytetracker.evaluate.tally import FaultTally, harmed, nth_us
+from bytetracker.evaluate.truth import Cause
 
 #: What is said so long after a fault ended may still be about it: its last probes close that much later.
 GRACE_US = 2_000_000
 #: Kinds of events that tell of the probing and claim no fault.
 NO_CLAIMS = frozenset({"coverage_gap"})
+IPV4_HEADER_BYTES = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class CauseScore:
     found: Found | None
     correct_link: bool  # by the last event before it ended
     correct_switch: bool
-    first_correct_link: bool  # by the first event that was about it
+    first_correct_link: bool  # by the first event that was right at switch level
+    correct_bits: bool | None  # of flips of known bits: whether all bits named are among them
     onset_to_fault_ms: float | None  # from its injection
     first_hit_to_fault_ms: float | None  # from the first probe that it hit
     fifth_loss_to_fault_ms: float | None  # from the fifth; of alterations from the second
@@ -33,9 +36,11 @@ class CauseScore:
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """All causes of a scenario, and what was found besides. `extra`: further faults about a cause that
-    another one is matched to. `false`: faults about nothing. `suspects`: confidence of every suspect of
-    network faults at the end, and whether it was the cause."""
+    """All causes of a scenario, and what was found besides.
+
+    extra: further faults about a cause that another one is matched to. false: faults about nothing. suspects:
+    confidence of every suspect of network faults in the end, and whether it was the cause.
+    """
 
     causes: tuple[CauseScore, ...]
     extra: tuple[Found, ...]
@@ -43,19 +48,19 @@ class Score:
     suspects: tuple[tuple[float, bool], ...]
 
 
-def score(causes: Sequence[Cause], tallies: Sequence[Tally], found: Sequence[Found]) -> Score:
+def score(causes: Sequence[Cause], tallies: Sequence[FaultTally], found: Sequence[Found]) -> Score:
     """tallies: of each cause. found: see bytetracker.evaluate.events.group_events."""
     claims = [f for f in found if f.kind not in NO_CLAIMS]
     matched = _match(causes, claims)
-    taken = {id(fault) for fault in matched.values()}
-    rest = [f for f in claims if id(f) not in taken]
-    about = [any(_fit(cause, f) for cause in causes) for f in rest]
-    scores = [_cause_score(c, t, matched.get(c.number)) for c, t in zip(causes, tallies, strict=True)]
     cause_of = {id(fault): next(c for c in causes if c.number == n) for n, fault in matched.items()}
+    rest = [f for f in claims if id(f) not in cause_of]
+    about = [[c for c in causes if _events_about(c, f)] for f in rest]
     return Score(
-        causes=tuple(scores),
-        extra=tuple(f for f, fits in zip(rest, about, strict=True) if fits),
-        false=tuple(f for f, fits in zip(rest, about, strict=True) if not fits),
+        causes=tuple(_cause_score(c, t, matched.get(c.number)) for c, t in zip(causes, tallies, strict=True)),
+        extra=tuple(
+            f for f, near in zip(rest, about, strict=True) if any(f.kind in c.rule.families for c in near)
+        ),
+        false=tuple(f for f, near in zip(rest, about, strict=True) if not near),
         suspects=tuple(
             pair
             for f in claims
@@ -65,22 +70,26 @@ def score(causes: Sequence[Cause], tallies: Sequence[Tally], found: Sequence[Fou
     )
 
 
-def _fit(cause: Cause, fault: Found) -> list[LoggedEvent]:
-    """Events of a fault that are about a cause."""
-    return [
-        each
-        for each in fault.live
-        if cause.start_us <= each.log_us <= cause.end_us + GRACE_US
-        and cause.fits(each.event["kind"], top(each.event))
-    ]
+def _in_time(cause: Cause, logged: LoggedEvent) -> bool:
+    return cause.start_us <= logged.log_us <= cause.end_us + GRACE_US
+
+
+def _events_right(cause: Cause, fault: Found) -> list[LoggedEvent]:
+    """Events of a fault that are right about a cause at switch level."""
+    return [e for e in fault.live if _in_time(cause, e) and cause.fits(e.event["kind"], top(e.event))]
+
+
+def _events_about(cause: Cause, fault: Found) -> list[LoggedEvent]:
+    return [e for e in fault.live if _in_time(cause, e) and cause.is_about(e.event["kind"], top(e.event))]
 
 
 def is_exact(cause: Cause, logged: LoggedEvent) -> bool:
     """At link or chip level."""
-    if top(logged.event) in cause.exact:
+    names = cause.names
+    if top(logged.event) in names.exact:
         return True
     tie = top_tie(logged.event)
-    return bool(cause.sisters) and bool(tie & cause.exact) and tie <= cause.sisters
+    return bool(names.sisters) and bool(tie & names.exact) and tie <= names.sisters
 
 
 def _match(causes: Sequence[Cause], found: Sequence[Found]) -> dict[int, Found]:
@@ -89,7 +98,7 @@ def _match(causes: Sequence[Cause], found: Sequence[Found]) -> dict[int, Found]:
     ranks: dict[int, list[tuple[int, Found]]] = {}
     for cause in causes:
         for fault in found:
-            if _fit(cause, fault):
+            if _events_right(cause, fault):
                 last = fault.last_until(cause.end_us + GRACE_US)
                 rank = 2 - is_exact(cause, last) - cause.fits(last.event["kind"], top(last.event))
                 ranks.setdefault(cause.number, []).append((rank, fault))
@@ -113,12 +122,12 @@ def _match(causes: Sequence[Cause], found: Sequence[Found]) -> dict[int, Found]:
     return {number: by_id[fault] for fault, number in owner.items()}
 
 
-def _cause_score(cause: Cause, tally: Tally, fault: Found | None) -> CauseScore:
+def _cause_score(cause: Cause, tally: FaultTally, fault: Found | None) -> CauseScore:
     needed = cause.rule.hits
-    observable = cause.rule.expected == "yes" and tally.hit >= needed
+    observable = cause.rule.expected == "yes" and harmed(tally) >= needed
     if fault is None:
-        return CauseScore(cause, observable, None, False, False, False, None, None, None)
-    last, first = fault.last_until(cause.end_us + GRACE_US), _fit(cause, fault)[0]
+        return CauseScore(cause, observable, None, False, False, False, None, None, None, None)
+    last, first = fault.last_until(cause.end_us + GRACE_US), _events_right(cause, fault)[0]
     right = cause.fits(last.event["kind"], top(last.event))
 
     def since(time_us: int | None) -> float | None:
@@ -131,15 +140,28 @@ def _cause_score(cause: Cause, tally: Tally, fault: Found | None) -> CauseScore:
         correct_link=right and is_exact(cause, last),
         correct_switch=right,
         first_correct_link=is_exact(cause, first),
+        correct_bits=_bits_right(cause, last),
         onset_to_fault_ms=since(cause.start_us),
-        first_hit_to_fault_ms=since(tally.nth_us(1)),
-        fifth_loss_to_fault_ms=since(tally.nth_us(needed)) if needed else None,
+        first_hit_to_fault_ms=since(nth_us(tally, 1)),
+        fifth_loss_to_fault_ms=since(nth_us(tally, needed)),
     )
+
+
+def _bits_right(cause: Cause, logged: LoggedEvent) -> bool | None:
+    """Of a flip with a known offset, seen by a method that names bits: all that it names are of that byte
+    and mask, and it names one."""
+    params = cause.spec.params
+    if "offset" not in params or "bits" not in logged.event:
+        return None
+    byte = IPV4_HEADER_BYTES + int(params["offset"])
+    mask = int(params.get("mask", 0xFF))
+    named = [(bit["byte_offset"], bit["bit"]) for bit in logged.event["bits"]]
+    return bool(named) and all(offset == byte and mask >> bit & 1 for offset, bit in named)
 
 
 def _suspects(fault: Found, cause: Cause | None) -> list[tuple[float, bool]]:
     last = fault.live[-1] if cause is None else fault.last_until(cause.end_us + GRACE_US)
     return [
-        (float(s["confidence"]), cause is not None and s["element"] in cause.exact)
+        (float(s["confidence"]), cause is not None and s["element"] in cause.names.exact)
         for s in last.event["suspects"]
     ]

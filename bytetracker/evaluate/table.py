@@ -9,8 +9,10 @@ from rich.table import Table
 
 from bytetracker.evaluate.methods import OURS
 from bytetracker.evaluate.run import Outcome
+from bytetracker.evaluate.tally import harmed
 
 TOLD_MAX = 3
+HARMS = ("lost", "altered", "strayed", "silenced", "delayed")
 
 
 def print_scenarios(console: Console, scenarios: list[dict[str, Any]]) -> None:
@@ -78,9 +80,9 @@ def print_summary(console: Console, summary: dict[str, Any]) -> None:
 def print_trace(console: Console, outcome: Outcome) -> None:
     """Every fault event of a scenario, with its log time in seconds since the start."""
     for cause, tally in zip(outcome.causes, outcome.tallies, strict=True):
-        at = [(time - outcome.start_us) / 1e6 for time in tally.first_us]
+        at = ", ".join(f"{(time - outcome.start_us) / 1e6:.3f}" for time in tally.harmed_at_us)
         console.print(
-            f"injected {cause.spec.text}: hit {tally.hit}, first at {', '.join(f'{t:.3f}' for t in at)}",
+            f"injected {cause.spec.text}: harmed {harmed(tally)} of {tally.probes} probes, first at {at}",
             highlight=False,
             markup=False,
         )
@@ -97,7 +99,7 @@ def print_trace(console: Console, outcome: Outcome) -> None:
 
 
 def _hits(injected: dict[str, Any]) -> str:
-    hits = [f"{injected[key]} {key}" for key in ("lost", "altered", "silenced") if injected[key]]
+    hits = [f"{injected[key]} {key}" for key in HARMS if injected[key]]
     return ", ".join(hits) or "0 hit"
 
 

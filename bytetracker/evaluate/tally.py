@@ -1,70 +1,39 @@
-"""What each injected fault really did: the simulator knows, and nobody else asks it."""
+"""What each injected fault really did: the simulator knows, and only the scoreboard asks it."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import defaultdict
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fabric.model import Fabric
+from fabric.simulator.settings import SimulatorSettings
 from fabric.simulator.simulator import Simulator, Slice
+from fabric.simulator.tally import FaultTally
 
-#: So many first times are kept of each fault; none is asked for beyond.
-FIRST_KEPT = 5
-
-
-@dataclass(slots=True)
-class Tally:
-    """What became of probes through one fault. `first_us`: send times of the first FIRST_KEPT that it hit."""
-
-    lost: int = 0
-    altered: int = 0
-    silenced: int = 0
-    first_us: list[int] = field(default_factory=list)
-    last_us: int = 0
-
-    @property
-    def hit(self) -> int:
-        return self.lost + self.altered + self.silenced
-
-    def nth_us(self, n: int) -> int | None:
-        """Send time of the n-th probe that it hit, n from 1 to FIRST_KEPT; None if there were fewer."""
-        return self.first_us[n - 1] if len(self.first_us) >= n else None
-
-    def add(self, sent_at_us: NDArray[np.int64]) -> None:
-        """Send times of further probes that it hit, not before those of earlier calls."""
-        if len(self.first_us) < FIRST_KEPT:
-            self.first_us = sorted([*self.first_us, *np.sort(sent_at_us)[:FIRST_KEPT].tolist()])[:FIRST_KEPT]
-        self.last_us = max(self.last_us, int(sent_at_us.max()))
+__all__ = ["FaultTally", "WitnessedSimulator", "harmed", "nth_us"]
 
 
 class WitnessedSimulator(Simulator):
-    """A simulator that counts, fault by fault, what it does. `tallies`: by number of the fault."""
+    """A simulator that adds up what its faults do. `tallies`: by number of the fault."""
 
-    tallies: dict[int, Tally]
+    def __init__(self, fabric: Fabric, seed: int, settings: SimulatorSettings) -> None:
+        super().__init__(fabric, seed, settings)
+        self.tallies: defaultdict[int, FaultTally] = defaultdict(FaultTally)
 
     def run(self, probes: NDArray[np.void]) -> Slice:
         happened = super().run(probes)
-        self._count(happened)
+        for number, tally in happened.tallies.items():
+            self.tallies[number] += tally
         return happened
 
-    def tally(self, number: int) -> Tally:
-        """That of one fault; an empty one if it hit nothing."""
-        if not hasattr(self, "tallies"):
-            self.tallies = {}
-        return self.tallies.setdefault(number, Tally())
 
-    def _count(self, happened: Slice) -> None:
-        truth = happened.truth
-        sent_at_us = happened.outcomes["sent_at_us"]
-        for column, name in (
-            (truth.lost_by, "lost"),
-            (truth.altered_by, "altered"),
-            (truth.silenced_by, "silenced"),
-        ):
-            rows = np.flatnonzero(column >= 0)
-            for number in np.unique(column[rows]).tolist():
-                mine = rows[column[rows] == number]
-                tally = self.tally(number)
-                setattr(tally, name, getattr(tally, name) + len(mine))
-                tally.add(sent_at_us[mine].astype(np.int64))
+def harmed(tally: FaultTally) -> int:
+    """Probes that came to harm; one that is harmed in two ways counts twice."""
+    return tally.lost + tally.altered + tally.strayed + tally.silenced + tally.delayed
+
+
+def nth_us(tally: FaultTally, n: int) -> int | None:
+    """Send time of the n-th probe harmed, n from 1 to 5; None if there were fewer."""
+    return tally.harmed_at_us[n - 1] if len(tally.harmed_at_us) >= n else None

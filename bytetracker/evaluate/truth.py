@@ -1,50 +1,43 @@
 """What would be right to say about an injected fault: which kinds of event, and which names.
 
-Exactness has two levels. `exact` is link or chip level: the names that no better answer than which can be
-given. `switches` is switch level: an answer is right if it names one of these or a part of one. See
-docs/evaluation.md for the reasons.
+There are two levels. `exact` is link or chip level: names that no better answer than which can be given.
+`switches` is switch level: an answer is right if it names one of these or a part of one. The reasons are in
+docs/evaluation.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
 
+from bytetracker.evaluate.rules import COLLECTOR_OUTAGE, HOST, RULES, SWITCH_REBOOT, Rule
 from fabric.faults import FaultSpec
-from fabric.model import CHIP_SEPARATOR, LINK_SEPARATOR, Chip, Fabric, Link, Switch
+from fabric.model import (
+    CHIP_SEPARATOR,
+    LINK_SEPARATOR,
+    PORT_SEPARATOR,
+    Chip,
+    ChipPair,
+    Collector,
+    Fabric,
+    Link,
+    PortRef,
+    Switch,
+)
 
-LOSSES_MIN = 5
-ALTERED_MIN = 2
-
-_DROPS = frozenset({"network_loss", "black_hole"})
-_HOST = frozenset({"host_silent"})
-#: Kinds of events that say that the network is broken; of all others that something else is.
-NETWORK_KINDS = frozenset({"network_loss", "black_hole", "alteration", "loop", "wrong_route"})
-
-Expected = Literal["yes", "may"]
+_NOTHING: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
-    """How events about one kind of fault are judged.
+class Names:
+    """Of an element at fault. `sisters`: elements among which traffic is spread alike, so that nothing can
+    tell them apart: right if the top suspects tie within them. `nearby`: what else an event may name to be
+    about this fault, though not right."""
 
-    `families`: kinds of event that fit. `hits`: probes that it must have hit to be observable. `expected`:
-    whether somebody has to report it, or may.
-    """
-
-    families: frozenset[str]
-    hits: int = LOSSES_MIN
-    expected: Expected = "yes"
-
-
-RULES: dict[str, Rule] = {
-    "loss": Rule(_DROPS),
-    "link_down": Rule(_DROPS),
-    "flip": Rule(frozenset({"alteration"}), ALTERED_MIN),
-    "host_down": Rule(_HOST),
-    # Mirrors that lose copies are no fault of the network; that they do may be said.
-    "mirror_loss": Rule(frozenset({"mirror_outage"}), 0, "may"),
-}
+    exact: frozenset[str]
+    switches: frozenset[str]
+    is_link: bool = False
+    sisters: frozenset[str] = _NOTHING
+    nearby: frozenset[str] = _NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,50 +50,50 @@ class Cause:
     end_us: int  # end of the fault or of the run
     tier: str
     rule: Rule
-    families: frozenset[str]
-    exact: frozenset[str]
-    switches: frozenset[str]  # names of switches, servers and Probers
-    #: Elements that hash alike and that nothing can tell apart: right if the top suspects tie within them.
-    sisters: frozenset[str]
+    names: Names
 
     def fits(self, kind: str, element: str) -> bool:
-        """Whether an event of this kind whose top suspect is this element is about this cause."""
-        return kind in self.families and self.is_right_switch(element)
+        """Whether an event of this kind whose top suspect is this element is right at switch level."""
+        return kind in self.rule.families and self.is_right_switch(element)
+
+    def is_about(self, kind: str, element: str) -> bool:
+        """Whether such an event is at least about this cause: right, or said beside what is right."""
+        if kind not in self.rule.families | self.rule.beside:
+            return False
+        return element in self.names.nearby or self.is_right_switch(element)
 
     def is_right_switch(self, element: str) -> bool:
-        """At switch level. For a link A~B that is A, B, a chip of these, or the cable itself; for a switch
-        or a chip of it also a link that ends there."""
-        if LINK_SEPARATOR in element:
-            ends = set(element.split(LINK_SEPARATOR, 1))
-            return ends == self.switches if self._is_link else bool(ends & self.switches)
-        return element.split(CHIP_SEPARATOR, 1)[0] in self.switches
+        """For a link A~B that is A, B, a part of these, or the cable itself; for a switch or a chip also a
+        link that ends there."""
+        touched = nodes_of(element)
+        if LINK_SEPARATOR in element and self.names.is_link:
+            return touched == self.names.switches
+        return bool(touched & self.names.switches)
 
-    @property
-    def _is_link(self) -> bool:
-        return LINK_SEPARATOR in self.spec.element
+
+def nodes_of(element: str) -> frozenset[str]:
+    """Names of the switches, servers, Probers or collectors that an element is, lies in, or joins."""
+    if LINK_SEPARATOR in element:
+        return frozenset(element.split(LINK_SEPARATOR, 1))
+    return frozenset({element.split(CHIP_SEPARATOR, 1)[0].split(PORT_SEPARATOR, 1)[0]})
 
 
 def cause_of(number: int, spec: FaultSpec, start_us: int, run_end_us: int, fabric: Fabric) -> Cause:
     """The cause that an injected specification is."""
-    rule = RULES[spec.kind]
+    element, rule = fabric.element(spec.element), RULES[spec.kind]
+    if spec.kind == "reboot" and isinstance(element, Switch):
+        rule = SWITCH_REBOOT
+    if spec.kind == "mirror_outage" and isinstance(element, Collector):
+        rule = COLLECTOR_OUTAGE
+    names = _names(spec, fabric)
+    if names.is_link and names.switches & fabric.server_by_name.keys():
+        # The ToR sees the probe and no reply: a lossy cable and a silent server look the same.
+        rule = replace(rule, families=rule.families | HOST)
+    if names.is_link and names.switches & fabric.prober_by_name.keys():
+        # A Prober whose cable is cut cannot be told from a Prober that sends nothing.
+        rule = replace(rule, families=rule.families | {"prober_outage"})
     end_us = run_end_us if spec.for_s is None else min(run_end_us, start_us + round(spec.for_s * 1e6))
-    exact, switches, sisters = _names(spec, fabric)
-    families = rule.families
-    if spec.kind in ("loss", "link_down") and _is_host_link(spec, fabric):
-        # The ToR sees the probe and no reply: a lossy cable and a server that is silent look the same.
-        families |= _HOST
-    return Cause(
-        number,
-        spec,
-        start_us,
-        end_us,
-        tier_of(spec.element, fabric),
-        rule,
-        families,
-        exact,
-        switches,
-        sisters,
-    )
+    return Cause(number, spec, start_us, end_us, tier_of(spec.element, fabric), rule, names)
 
 
 def tier_of(name: str, fabric: Fabric) -> str:
@@ -108,6 +101,10 @@ def tier_of(name: str, fabric: Fabric) -> str:
     match fabric.element(name):
         case Link(from_name=near, to_name=far):
             return f"{_tier(near, fabric)}-{_tier(far, fabric)}"
+        case PortRef(switch=switch):
+            return f"{_tier(switch, fabric)} port"
+        case ChipPair(switch=switch):
+            return f"{_tier(switch, fabric)} chip pair"
         case Chip(switch=switch, role=role):
             return f"{_tier(switch, fabric)} {'fabric chip' if role == 'fabric' else 'chip'}"
         case other:
@@ -118,32 +115,53 @@ def _tier(name: str, fabric: Fabric) -> str:
     switch = fabric.switch_by_name.get(name)
     if switch is not None:
         return switch.tier
-    return "server" if name in fabric.server_by_name else "prober"
+    if name in fabric.server_by_name:
+        return "server"
+    return "prober" if name in fabric.prober_by_name else "collector"
 
 
-def _is_host_link(spec: FaultSpec, fabric: Fabric) -> bool:
-    return any(end in fabric.server_by_name for end in spec.element.split(LINK_SEPARATOR))
-
-
-def _names(spec: FaultSpec, fabric: Fabric) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
-    """Exact names, switches, sisters."""
+def _names(spec: FaultSpec, fabric: Fabric) -> Names:
     match fabric.element(spec.element):
-        case Link(from_name=near, to_name=far) as link:
-            exact = {link.name}
-            if spec.kind == "link_down":
-                exact |= {f"{far}{LINK_SEPARATOR}{near}"}
-            for end in (near, far):
-                if end in fabric.server_by_name:
-                    exact |= {end, f"{near}{LINK_SEPARATOR}{far}", f"{far}{LINK_SEPARATOR}{near}"}
-            return frozenset(exact), frozenset({near, far}), frozenset()
-        case Chip(switch=name, role=role) as chip:
-            switch = fabric.switch_by_name[name]
-            if not switch.is_multi_chip:
-                return frozenset({chip.name, name}), frozenset({name}), frozenset()
-            alike = [c.name for c in switch.chips if c.role == "fabric"] if role == "fabric" else []
-            return frozenset({chip.name}), frozenset({name}), frozenset(alike)
-        case Switch() as switch:
-            alone = () if switch.is_multi_chip else [c.name for c in switch.chips]
-            return frozenset({switch.name, *alone}), frozenset({switch.name}), frozenset()
+        case Link(from_name=near, to_name=far):
+            return _link_names(spec.kind, near, far, fabric)
+        case PortRef(switch=near, port=port) as here:
+            both = _link_names("link_down", near, port.peer, fabric)
+            return replace(both, exact=both.exact | {here.name})
+        case Chip() as chip:
+            return _chip_names(chip, fabric)
+        case ChipPair(switch=name) as pair:
+            return Names(frozenset({pair.name}), frozenset({name}))
+        case Collector() as collector:
+            mine = frozenset(s.name for s in fabric.switches if fabric.collector_of(s) == collector)
+            return Names(frozenset({collector.name}), frozenset({collector.name}), nearby=mine)
         case other:
-            return frozenset({other.name}), frozenset({other.name}), frozenset()
+            chips = fabric.switch_by_name[other.name].chips if isinstance(other, Switch) else ()
+            only_chip = [chip.name for chip in chips] if len(chips) == 1 else []
+            return Names(frozenset({other.name, *only_chip}), frozenset({other.name}))
+
+
+def _chip_names(chip: Chip, fabric: Fabric) -> Names:
+    switch = fabric.switch_by_name[chip.switch]
+    here = frozenset({switch.name})
+    if not switch.is_multi_chip:
+        return Names(here | {chip.name}, here)
+    alike = frozenset(each.name for each in switch.chips if each.role == "fabric")
+    return Names(frozenset({chip.name}), here, sisters=alike if chip.role == "fabric" else _NOTHING)
+
+
+def _link_names(kind: str, near: str, far: str, fabric: Fabric) -> Names:
+    there, back = f"{near}{LINK_SEPARATOR}{far}", f"{far}{LINK_SEPARATOR}{near}"
+    ends = frozenset({near, far})
+    if kind == "wrong_route":
+        # It is the near switch that chooses wrongly.
+        return Names(frozenset({there, near}), frozenset({near}))
+    exact = {there}
+    if kind in ("link_down", "loop"):
+        exact.add(back)
+    if kind == "loop":
+        # It is the far switch that sends back what it got.
+        exact.add(far)
+    if servers := ends & fabric.server_by_name.keys():
+        exact |= {back, *servers}
+    exact |= ends & fabric.prober_by_name.keys()
+    return Names(frozenset(exact), ends, is_link=True)
