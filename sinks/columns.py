@@ -68,6 +68,13 @@ def objects(values: Sequence[Any]) -> np.ndarray:
     return column
 
 
+def one_list(values: Iterable[Any]) -> np.ndarray:
+    """One row that holds a list: object[1]."""
+    column = np.empty(1, dtype=object)
+    column[0] = list(values)
+    return column
+
+
 def integers(values: Iterable[int], dtype: DTypeLike, name: str) -> np.ndarray:
     """Integers as `dtype`, shape (n,). Raises BadMessage if one does not fit."""
     try:

@@ -9,7 +9,8 @@ from sinks.columns import TableRows, objects, texts
 
 
 def inventory_rows(fabric: Fabric, loaded_at_us: int) -> tuple[TableRows, ...]:
-    """All nodes and directed links. `loaded_at_us`: us since 1970; the newest load is what the views show."""
+    """All nodes, directed links and planned maintenance. `loaded_at_us`: us since 1970; the newest load is
+    what the views show."""
     pod_of_switch = {s.name: s.pod or "" for s in fabric.switches}
     records = [
         *(
@@ -69,4 +70,14 @@ def inventory_rows(fabric: Fabric, loaded_at_us: int) -> tuple[TableRows, ...]:
             "loaded_at": np.full(len(fabric.links), loaded_at_us, np.int64),
         },
     )
-    return nodes, links
+    maintenance = TableRows(
+        "inventory_maintenance",
+        {
+            "element": texts(entry.element for entry in fabric.maintenance),
+            "starts_at": np.array([entry.from_us for entry in fabric.maintenance], dtype=np.int64),
+            "ends_at": np.array([entry.until_us for entry in fabric.maintenance], dtype=np.int64),
+            "why": texts(entry.why for entry in fabric.maintenance),
+            "loaded_at": np.full(len(fabric.maintenance), loaded_at_us, np.int64),
+        },
+    )
+    return tuple(rows for rows in (nodes, links, maintenance) if rows.count)

@@ -121,8 +121,15 @@ def retention_statements(retention: Retention) -> tuple[str, ...]:
         ("slots", "slot", retention.link_evidence_days),
         ("mirror_counts", "slot", retention.link_evidence_days),
         ("pair_counts", "slot", retention.link_evidence_days),
+        ("chip_evidence", "slot", retention.link_evidence_days),
+        ("strays", "slot", retention.link_evidence_days),
+        ("altered_bits", "slot", retention.link_evidence_days),
+        ("flow_paths", "slot", retention.link_evidence_days),
+        ("coverage_reports", "slot", retention.link_minutes_days),
+        ("coverage_unseen", "slot", retention.link_minutes_days),
         ("link_minutes_rolled", "minute", retention.link_minutes_days),
         ("fault_events", "detected_at", retention.fault_events_days),
+        ("silences", "ends_at", retention.fault_events_days),
         ("dead_letters", "written_at", retention.dead_letters_days),
     )
     return tuple(

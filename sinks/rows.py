@@ -3,28 +3,27 @@ nodes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from schemas import topics
 from schemas.codec import decode
-from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
-from schemas.rows import PAIRS, Kind, Leg
 from sinks.columns import (
     Origin,
     Record,
     TableRows,
     integers,
     lists,
-    narrow,
     objects,
+    one_list,
     optional_integers,
     texts,
     times,
 )
+from sinks.evidence_rows import evidence_rows
 from sinks.names import NodeNames
 
 #: Tables in the order they are written. A row of `slots` says that the evidence of its slot is in: it
@@ -34,8 +33,15 @@ INSERT_ORDER = (
     "link_evidence",
     "mirror_counts",
     "pair_counts",
+    "chip_evidence",
+    "strays",
+    "altered_bits",
+    "flow_paths",
     "slots",
+    "silences",
     "fault_events",
+    "coverage_reports",
+    "coverage_unseen",
     "dead_letters",
 )
 
@@ -45,11 +51,13 @@ DAY_COLUMN = {
     "link_evidence": "slot",
     "mirror_counts": "slot",
     "pair_counts": "slot",
+    "chip_evidence": "slot",
+    "strays": "slot",
+    "altered_bits": "slot",
     "slots": "slot",
+    "coverage_reports": "slot",
+    "coverage_unseen": "slot",
 }
-
-LEG_NAMES = np.array([leg.name.lower() for leg in Leg], dtype=object)
-KIND_NAMES = np.array([kind.name.lower() for kind in Kind], dtype=object)
 
 _SINGLE_OBJECT = SingleObject()
 
@@ -131,98 +139,6 @@ def _is_time(name: str) -> Callable[[list[Any]], Any]:
     return lambda values: times(values, name)
 
 
-def _evidence(head: Record, mapped: np.ndarray | None, names: NodeNames) -> list[TableRows]:
-    assert mapped is not None
-    n = len(mapped)
-    slot = times([head["slot_us"]], "slot_us")[0]
-    partition = integers([head["partition"]], np.int32, "partition")[0]
-    evidence = TableRows(
-        "link_evidence",
-        {
-            "slot": np.full(n, slot),
-            "input_partition": np.full(n, partition),
-            "from_node": names(mapped["from_node"]),
-            "to_node": names(mapped["to_node"]),
-            "leg": _named(mapped["leg"], LEG_NAMES, "leg"),
-            **{name: narrow(mapped[name], np.uint32, name) for name in _EVIDENCE_COUNTS},
-        },
-    )
-    summary = TableRows(
-        "slots",
-        {
-            "slot": np.array([slot]),
-            "input_partition": np.array([partition]),
-            "slot_length_us": integers([head["slot_length_us"]], np.int64, "slot_length_us"),
-            "watermark": times([head["watermark_us"]], "watermark_us"),
-            **{name: integers([head[name]], np.uint64, name) for name in _SLOT_COUNTS},
-            "verdicts": objects([_counts(head["verdicts"])]),
-            "silent_sources": _one(head["silent_sources"]),
-            "evidence_rows": np.array([n], dtype=np.uint32),
-        },
-    )
-    mirrors = _mirror_counts(head["exporters"], slot, partition, names)
-    pairs = _pair_counts(np.frombuffer(head["pairs"], PAIRS.dtype), slot, partition, names)
-    return [evidence, mirrors, pairs, summary]
-
-
-_EVIDENCE_COUNTS = ("passed", "lost", "altered", "mirror_missing")
-_SLOT_COUNTS = ("probes", "late_outcomes", "late_digests", "duplicates")
-
-
-def _mirror_counts(exporters: Sequence[Record], slot: int, partition: int, names: NodeNames) -> TableRows:
-    n = len(exporters)
-    switches = integers((e["switch"] for e in exporters), np.int32, "switch")
-    return TableRows(
-        "mirror_counts",
-        {
-            "slot": np.full(n, slot, np.int64),
-            "input_partition": np.full(n, partition, np.int32),
-            "switch": names(switches),
-            "received": integers((e["received"] for e in exporters), np.uint64, "received"),
-            "lost": integers((e["lost"] for e in exporters), np.uint64, "lost"),
-        },
-    )
-
-
-def _pair_counts(pairs: np.ndarray, slot: int, partition: int, names: NodeNames) -> TableRows:
-    n = len(pairs)
-    return TableRows(
-        "pair_counts",
-        {
-            "slot": np.full(n, slot, np.int64),
-            "input_partition": np.full(n, partition, np.int32),
-            "kind": _named(pairs["kind"], KIND_NAMES, "kind"),
-            "from_node": names(pairs["from_node"]),
-            "to_node": names(pairs["to_node"]),
-            **{name: narrow(pairs[name], np.uint32, name) for name in _PAIR_COUNTS},
-            **{name: narrow(pairs[name], np.uint64, name) for name in ("rtt_sum_ns", "rtt_max_ns")},
-        },
-    )
-
-
-_PAIR_COUNTS = ("probes", "answered", "network_lost", "silent", "altered")
-
-
-def _named(numbers: np.ndarray, texts_of: np.ndarray, name: str) -> np.ndarray:
-    """The names of small numbers. Raises BadMessage if one has none."""
-    if len(numbers) and (numbers.min() < 0 or numbers.max() >= len(texts_of)):
-        raise BadMessage("out_of_range", f"{name} from {numbers.min()} to {numbers.max()}")
-    found: np.ndarray = texts_of[numbers]
-    return found
-
-
-def _counts(counts: dict[str, int]) -> dict[str, int]:
-    integers(counts.values(), np.uint64, "verdicts")
-    return counts
-
-
-def _one(value: Iterable[Any]) -> np.ndarray:
-    """One row that holds a list."""
-    column = np.empty(1, dtype=object)
-    column[0] = list(value)
-    return column
-
-
 def _faults(head: Record, _: np.ndarray | None, __: NodeNames) -> list[TableRows]:
     event = [head]
     columns = {
@@ -235,14 +151,47 @@ def _faults(head: Record, _: np.ndarray | None, __: NodeNames) -> list[TableRows
         "first_seen": times([head["first_seen_us"]], "first_seen_us"),
         "last_seen": times([head["last_seen_us"]], "last_seen_us"),
         "detected_at": times([head["detected_at_us"]], "detected_at_us"),
-        "affected_servers": _one(head["affected_servers"]),
+        "affected_servers": one_list(head["affected_servers"]),
         "example_probes.probe_id": lists(event, "example_probes", "probe_id", _fits(np.uint64, "probe_id")),
         "example_probes.sent_at": lists(event, "example_probes", "sent_at_us", _is_time("sent_at_us")),
+        "legs": one_list(head["legs"]),
+        **{
+            f"bits.{name}": lists(event, "bits", name, _fits(dtype, f"bits.{name}"))
+            for name, dtype in _BIT_FIELDS
+        },
+        "flaps": integers([head["flaps"]], np.uint32, "flaps"),
     }
     return [TableRows("fault_events", columns)]
 
 
-_FAULT_TEXTS = ("fault_id", "state", "kind", "severity", "direction", "story")
+_FAULT_TEXTS = ("fault_id", "state", "kind", "severity", "direction", "story", "silenced", "part_of")
+_BIT_FIELDS: tuple[tuple[str, type[np.integer[Any]]], ...] = (
+    ("byte_offset", np.int32),
+    ("bit", np.uint8),
+    ("to_one", np.int64),
+    ("to_zero", np.int64),
+)
+
+
+def _coverage(head: Record, _: np.ndarray | None, __: NodeNames) -> list[TableRows]:
+    slot = times([head["slot_us"]], "slot_us")[0]
+    classes, unseen = head["classes"], head["unseen"]
+    reports = {
+        "slot": np.full(len(classes), slot),
+        "window_us": integers([head["window_us"]] * len(classes), np.int64, "window_us"),
+        "element_class": texts(c["element_class"] for c in classes),
+        **{
+            name: integers((c[name] for c in classes), np.uint32, name)
+            for name in ("total", "crossable", "seen")
+        },
+    }
+    missing = {
+        "slot": np.full(len(unseen), slot),
+        **{name: texts(u[name] for u in unseen) for name in ("element_class", "element")},
+        # Never crossed is -1 there, and 1970 here.
+        "last_seen": times((max(0, u["last_seen_us"]) for u in unseen), "last_seen_us"),
+    }
+    return [TableRows("coverage_reports", reports), TableRows("coverage_unseen", missing)]
 
 
 def _dead_letters(head: Record, _: np.ndarray | None, __: NodeNames) -> list[TableRows]:
@@ -259,8 +208,9 @@ def _dead_letters(head: Record, _: np.ndarray | None, __: NodeNames) -> list[Tab
 
 _READERS: dict[str, Callable[[Record, np.ndarray | None, NodeNames], list[TableRows]]] = {
     topics.RESULTS: _results,
-    topics.EVIDENCE: _evidence,
+    topics.EVIDENCE: evidence_rows,
     topics.FAULTS: _faults,
+    topics.COVERAGE: _coverage,
     topics.DEAD_LETTERS: _dead_letters,
 }
 

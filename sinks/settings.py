@@ -59,9 +59,9 @@ class Retention:
     """
 
     probe_results_days: int | None = None
-    link_evidence_days: int | None = None  # also slots and mirror counts
-    link_minutes_days: int | None = None
-    fault_events_days: int | None = None
+    link_evidence_days: int | None = None  # and all else that is said per slot, and flow paths
+    link_minutes_days: int | None = None  # also reports on coverage
+    fault_events_days: int | None = None  # also silences
     dead_letters_days: int | None = None
 
     def __post_init__(self) -> None:

@@ -43,9 +43,13 @@ def as_message(topic: str, value: dict[str, Any]) -> bytes:
         return encode(topic, value)
     tables = catalog.latest(topic).tables
     head = {name: field for name, field in value.items() if name != "rows"}
-    head |= {name: _packed(value[name], table).tobytes() for name, table in tables.items()}
+    head |= {name: _packed(value.get(name, []), table).tobytes() for name, table in tables.items()}
     return encode(topic, head, _packed(value["rows"], dtype))
 
 
 def _packed(rows: list[dict[str, Any]], dtype: np.dtype[np.void]) -> np.ndarray:
-    return np.array([tuple(row[name] for name in dtype.names or ()) for row in rows], dtype=dtype)
+    return np.array([tuple(_field(row[name]) for name in dtype.names or ()) for row in rows], dtype=dtype)
+
+
+def _field(value: Any) -> Any:
+    return value.encode("latin-1") if isinstance(value, str) else value

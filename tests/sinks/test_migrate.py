@@ -40,10 +40,10 @@ class Failing:
 
 
 def test_applied_once_and_recorded(empty_store: Store) -> None:
-    assert migrate(empty_store) == ("0001_tables", "0002_rollups", "0003_views")
+    assert migrate(empty_store) == ("0001_tables", "0002_rollups", "0003_views", "0004_culprits")
     assert migrate(empty_store) == ()
     rows = empty_store.query("SELECT number, name FROM schema_migrations FINAL ORDER BY number").rows
-    assert rows == [(1, "tables"), (2, "rollups"), (3, "views")]
+    assert rows == [(1, "tables"), (2, "rollups"), (3, "views"), (4, "culprits")]
 
 
 def test_a_crash_anywhere_is_made_good(empty_store: Store) -> None:
@@ -53,7 +53,7 @@ def test_a_crash_anywhere_is_made_good(empty_store: Store) -> None:
             migrate(Failing(empty_store, fail_at))
         if fail_at < count:
             empty_store.execute("DROP TABLE IF EXISTS schema_migrations")
-    assert migrate(empty_store) == ("0003_views",)
+    assert migrate(empty_store) == ("0004_culprits",)
 
 
 def test_a_changed_file_is_refused(empty_store: Store) -> None:
@@ -65,8 +65,21 @@ def test_a_changed_file_is_refused(empty_store: Store) -> None:
 
 def test_a_newer_store_is_refused(empty_store: Store) -> None:
     migrate(empty_store)
-    with pytest.raises(MigrationError, match=r"\[3\] that this version does not know"):
-        migrate(empty_store, known=migrations()[:2])
+    with pytest.raises(MigrationError, match=r"\[4\] that this version does not know"):
+        migrate(empty_store, known=migrations()[:3])
+
+
+def test_faults_of_an_older_store_are_kept(empty_store: Store) -> None:
+    """They gain columns that say nothing."""
+    migrate(empty_store, known=migrations()[:3])
+    empty_store.execute(
+        "INSERT INTO fault_events (fault_id, version, state, kind, story) "
+        "VALUES ('f1', 1, 'open', 'network_loss', 'Lost.')"
+    )
+    migrate(empty_store)
+    result = empty_store.query("SELECT state, silenced, part_of, flaps, legs FROM fault_history")
+    assert result.rows == [("open", "", "", 0, [])]
+    assert empty_store.query("SELECT bits.bit, story FROM fault_events FINAL").rows == [([], "Lost.")]
 
 
 def test_retention_is_set_and_stays(store: Store) -> None:

@@ -97,6 +97,17 @@ def _change(topic: str, name: str, *path: Any, to: Any) -> bytes:
             "time_out_of_range",
         ),
         (topics.RESULTS, "every-kind-of-row", ("rows", 2, "alterations", 0, "sent"), 256, "out_of_range"),
+        (topics.EVIDENCE, "a-slot-with-losses", ("turns", 0, "lost"), -1, "out_of_range"),
+        (topics.EVIDENCE, "a-slot-with-losses", ("turns", 0, "leg"), 3, "out_of_range"),
+        (topics.EVIDENCE, "a-slot-with-losses", ("strays", 0, "verdict"), 4, "out_of_range"),
+        (topics.EVIDENCE, "a-slot-with-losses", ("bits", 0, "bit"), -1, "out_of_range"),
+        (topics.EVIDENCE, "a-slot-with-losses", ("paths", 0, "leg"), 3, "out_of_range"),
+        (topics.EVIDENCE, "commands", ("commands", 0, "until_us"), 2**60, "time_out_of_range"),
+        (topics.COVERAGE, "a-port-never-seen", ("classes", 0, "seen"), -1, "out_of_range"),
+        (topics.COVERAGE, "a-port-never-seen", ("slot_us",), -1, "time_out_of_range"),
+        (topics.COVERAGE, "a-port-never-seen", ("unseen", 0, "last_seen_us"), 2**60, "time_out_of_range"),
+        (topics.FAULTS, "opened", ("flaps",), -1, "out_of_range"),
+        (topics.FAULTS, "silenced-and-part-of-another", ("bits", 0, "bit"), 256, "out_of_range"),
         (topics.FAULTS, "opened", ("version",), -1, "out_of_range"),
         (topics.FAULTS, "opened", ("example_probes", 0, "probe_id"), -1, "out_of_range"),
     ],
@@ -141,3 +152,19 @@ def test_names_of_nodes(names: NodeNames) -> None:
     assert list(names(nodes)) == ["tor-1-1", "", "node:99999999", "prober-1", "tor-1-1", "node:300000000"]
     assert list(names(np.array([2, 1], dtype=np.int32))) == ["tor-1-2", "tor-1-1"]
     assert len(names(np.empty(0, np.int32))) == 0
+
+
+def test_names_of_chips(names: NodeNames) -> None:
+    switches = np.array([9, 9, 9, 77, 9], dtype=">i4")
+    places = np.array([0, -1, 5, 0, 0], dtype=">i2")
+    assert list(names.chips(switches, places)) == [
+        *("spine-1/chip-1", "", "spine-1/chip:5", "node:77/chip:0", "spine-1/chip-1"),
+    ]
+    assert len(names.chips(np.empty(0, np.int32), np.empty(0, np.int16))) == 0
+
+
+def test_commands_give_no_evidence(names: NodeNames) -> None:
+    """A message of partition -1 must not look like a slot that was reported."""
+    message = as_message(topics.EVIDENCE, example(topics.EVIDENCE, "commands"))
+    (silences,) = rows_of_message(message, Origin(topics.EVIDENCE, 0, 7), names)
+    assert silences.table == "silences"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
-from fabric.model import Fabric
+from fabric.model import Fabric, Maintenance
 from schemas import topics
 from sinks.columns import Origin
 from sinks.inventory import inventory_rows
@@ -40,13 +42,18 @@ def ask(store: Store, sql: str) -> list[dict[str, Any]]:
 
 def test_fault_history(filled: Store) -> None:
     by_id = {row["fault_id"]: row for row in ask(filled, "SELECT * FROM fault_history")}
-    assert len(by_id) == 2
+    assert len(by_id) == 3
     fault = by_id["network_loss-spine-1~leaf-1-2-1760000000"]
     assert fault["state"] == "resolved"
     assert fault["suspects"] == ["spine-1~leaf-1-2", "spine-1"]
     assert fault["loss_rate"] == 0.3
     assert (fault["resolved_at"] - fault["opened_at"]).total_seconds() == 87
     assert fault["detection_s"] == 2.75
+    assert (fault["silenced"], fault["flaps"], fault["part_of"], fault["legs"]) == ("", 0, "", [])
+    part = by_id["8d3c0b1d5c9fa2e4"]
+    assert part["part_of"] == "network_loss-spine-1~leaf-1-2-1760000000"
+    assert part["silenced"] == "silence of spine-1: new optics (by alice)"
+    assert (part["flaps"], part["legs"]) == (2, ["probe", "reply"])
     silent = by_id["source_silent-collector-1-1760000000"]
     assert silent["loss_rate"] is None
     assert silent["resolved_at"] is None
@@ -146,3 +153,119 @@ def test_only_the_newest_inventory_shows(filled: Store, lab: Fabric) -> None:
     few = {name: values[:5] for name, values in smaller.columns.items()}
     filled.insert("inventory_nodes", few)
     assert len(ask(filled, "SELECT * FROM nodes")) == 5
+
+
+def insert(store: Store, names: NodeNames, topic: str, value: dict[str, Any], offset: int) -> None:
+    for rows in rows_of_message(as_message(topic, value), Origin(topic, 0, offset), names):
+        store.insert(rows.table, rows.columns)
+
+
+def test_repeat_offenders(filled: Store, names: NodeNames) -> None:
+    """One that came back; one with two faults; and not the one whose second fault was part of another."""
+    assert ask(filled, "SELECT * FROM repeat_offenders") == []
+    fault = example(topics.FAULTS, "opened")
+    twice = [{"element": "leaf-1-1", "confidence": 0.9}]
+    for offset, change in enumerate(
+        [
+            {"fault_id": "a", "flaps": 2},
+            {"fault_id": "b", "suspects": twice, "kind": "alteration"},
+            {"fault_id": "c", "suspects": twice},
+            {"fault_id": "d", "suspects": [{"element": "tor-1-1", "confidence": 1.0}]},
+            {"fault_id": "e", "suspects": [{"element": "tor-1-1", "confidence": 1.0}], "part_of": "d"},
+        ]
+    ):
+        insert(filled, names, topics.FAULTS, fault | change, 100 + offset)
+    rows = ask(filled, "SELECT element, faults, flaps, kinds, probes_bad FROM repeat_offenders")
+    assert [tuple(row.values()) for row in rows] == [
+        ("spine-1~leaf-1-2", 2, 2, ["network_loss"], 14),
+        ("leaf-1-1", 2, 0, ["alteration", "network_loss"], 14),
+    ]
+
+
+def test_coverage_now_is_the_latest_report(filled: Store, names: NodeNames) -> None:
+    rows = ask(filled, "SELECT element_class, total, crossable, seen, share, unseen FROM coverage_now")
+    assert [tuple(row.values()) for row in rows] == [
+        ("chip_pair", 32, 32, 32, 1.0, []),
+        ("link", 64, 64, 64, 1.0, []),
+        ("port", 97, 96, 95, 95 / 96, ["leaf-1-2:Ethernet3"]),
+    ]
+    report = example(topics.COVERAGE, "a-port-never-seen")
+    none = [{"element_class": "chip_pair", "total": 0, "crossable": 0, "seen": 0}]
+    later = {"slot_us": report["slot_us"] + 1, "unseen": [], "classes": none}
+    insert(filled, names, topics.COVERAGE, report | later, 100)
+    (row,) = ask(filled, "SELECT element_class, share, unseen FROM coverage_now")
+    assert row == {"element_class": "chip_pair", "share": None, "unseen": []}
+
+
+def test_silences_now(filled: Store, names: NodeNames, lab: Fabric) -> None:
+    """What holds and what is to come; the last command about an element counts."""
+    rows = ask(filled, "SELECT what, element, why, by, in_force FROM silences_now")
+    assert [tuple(row.values()) for row in rows] == [("silence", "spine-1", "new optics", "alice", 0)]
+    commands = example(topics.EVIDENCE, "commands")
+    start_us = commands["slot_us"] - 1_000_000
+    again = {**commands["commands"][0], "element": "leaf-1-2", "from_us": start_us, "why": "again"}
+    insert(
+        filled,
+        names,
+        topics.EVIDENCE,
+        commands | {"slot_us": commands["slot_us"] + 1, "commands": [again]},
+        50,
+    )
+    over = {**again, "element": "leaf-1-1", "until_us": start_us + 1}
+    insert(filled, names, topics.EVIDENCE, commands | {"commands": [over]}, 51)
+    end = {**commands["commands"][0], "action": "unsilence"}
+    insert(
+        filled, names, topics.EVIDENCE, commands | {"slot_us": commands["slot_us"] + 2, "commands": [end]}, 52
+    )
+    windows = (
+        Maintenance("spine-2", start_us, start_us + 7_200_000_000, "planned"),
+        Maintenance("spine-1", 1_000_000, 2_000_000, "long ago"),
+    )
+    for loaded_at, planned in (
+        (3, (*windows, Maintenance("tor-1-1", start_us, 2**51, "dropped"))),
+        (4, windows),
+    ):
+        for loaded in inventory_rows(replace(lab, maintenance=planned), loaded_at):
+            filled.insert(loaded.table, loaded.columns)
+    rows = ask(filled, "SELECT what, element, why, by, in_force FROM silences_now ORDER BY element")
+    assert [tuple(row.values()) for row in rows] == [
+        ("silence", "leaf-1-2", "again", "alice", 1),
+        ("maintenance", "spine-2", "planned", "", 1),
+    ]
+
+
+def test_worst_chips(filled: Store) -> None:
+    rows = ask(filled, "SELECT from_chip, to_chip, leg, crossings, lost, loss_rate, altered FROM worst_chips")
+    assert [tuple(row.values()) for row in rows] == [
+        ("spine-1/chip-1", "", "reply", None, 2, None, 0),
+        ("spine-1/chip-1", "spine-1/chip-1", "probe", 12, 0, 0, 1),
+    ]
+
+
+def test_the_newest_way_of_a_flow_counts(filled: Store, names: NodeNames) -> None:
+    """Also when the older one is stored later, from a log that begins again."""
+    value = example(topics.EVIDENCE, "a-slot-with-losses")
+    flow = value["paths"][0]
+    for later_us, last, offset in ((2_000_000, 4, 9), (1_000_000, 7, 500)):
+        hops = np.frombuffer(flow["switches"].encode("latin-1"), ">i4").copy()
+        hops[2] = last
+        moved = {**flow, "switches": hops.tobytes().decode("latin-1")}
+        insert(
+            filled,
+            names,
+            topics.EVIDENCE,
+            value | {"slot_us": value["slot_us"] + later_us, "paths": [moved]},
+            offset,
+        )
+    rows = ask(filled, "SELECT switches FROM flow_paths FINAL WHERE leg = 'probe'")
+    assert rows == [{"switches": ["border-1", "spine-1", "leaf-1-2", "tor-1-1"]}]
+
+
+def test_bits_and_strays_are_stored_once(filled: Store) -> None:
+    bits = ask(filled, "SELECT from_node, to_node, byte_offset, bit, to_one, to_zero FROM altered_bits FINAL")
+    assert [tuple(row.values()) for row in bits] == [("spine-1", "leaf-1-1", 57, 4, 2, 0)]
+    strays = ask(filled, "SELECT verdict, from_node, to_node, probes FROM strays FINAL")
+    assert [tuple(row.values()) for row in strays] == [
+        ("loop", "leaf-1-1", "spine-1", 2),
+        ("unexpected_path", "spine-1", "", 1),
+    ]
