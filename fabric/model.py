@@ -26,7 +26,8 @@ PortField = Literal["none", "session", "index", "key", "hardware_id"]
 #: Height of a tier. A healthy leg climbs, then descends: ranks rise, then fall, and never rise again.
 #: Border switches are border *leaves*: they hang below the spines like any leaf. So Prober -> border ->
 #: spine -> leaf -> ToR, its reply, and border -> spine -> border all have one top, while a detour of
-#: server traffic through a border switch has a valley. DCI switches are above the borders they join.
+#: server traffic through a border switch has a valley. DCI switches are above the borders they join: Probers
+#: of two sites reach each other over one top, servers of two sites would not (see docs/decisions/0017).
 TIER_RANK: Mapping[Tier, int] = {"tor": 0, "leaf": 1, "border": 1, "spine": 2, "dci": 3}
 
 #: Where an exporter of each dialect puts the port number, unless the inventory says otherwise.

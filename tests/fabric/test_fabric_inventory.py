@@ -99,7 +99,7 @@ def test_other_text_is_refused(text):
         parse_fabric(text)
 
 
-@pytest.mark.parametrize("name", ["demo", "lab", "fat-tree-6"])
+@pytest.mark.parametrize("name", ["demo", "lab", "tiny", "dci", "fat-tree-6"])
 def test_builtin_fabrics_read_back_equal(name):
     fabric = builtin_fabric(name)
     assert parse_fabric(dump_fabric(fabric)) == fabric

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from fabric.address import pack_address, pack_addresses, unpack_address
-from fabric.builtin import builtin_fabric
-from fabric.clos import ClosShape, build_clos, fat_tree
+from fabric.builtin import SHAPES, builtin_fabric
+from fabric.clos import CampusShape, ClosShape, build_clos, fat_tree
 from fabric.lookup import ColumnLookup
 from fabric.model import Chip, Link, Prober, Server, Switch, UnknownElement
 from fabric.validate import problems_of
@@ -16,7 +16,7 @@ def demo():
     return builtin_fabric("demo")
 
 
-@pytest.mark.parametrize("name", ["demo", "lab", "small", "fat-tree-4", "fat-tree-8"])
+@pytest.mark.parametrize("name", [*SHAPES, "fat-tree-4", "fat-tree-8"])
 def test_builtin_fabrics_are_valid(name):
     assert list(problems_of(builtin_fabric(name))) == []
 
@@ -138,6 +138,51 @@ def test_shapes_that_contradict_themselves_are_refused(changes, message):
     shape = {"pods": 2, "tors_per_pod": 2, "leaves_per_pod": 2, "spines": 2, "servers_per_tor": 1}
     with pytest.raises(ValueError, match=message):
         ClosShape("bad", **(shape | changes))
+
+
+def test_sites_of_a_campus_are_joined_by_dci_switches_only():
+    fabric = builtin_fabric("dci")
+    tiers = [s.tier for s in fabric.switches]
+    assert [tiers.count(t) for t in ("tor", "leaf", "spine", "border", "dci")] == [8, 8, 8, 4, 2]
+    assert [p.switch for p in fabric.probers] == ["border-1", "border-2", "border-3", "border-4"]
+    assert [p.peer for p in fabric.switch_by_name["dci-2"].ports] == [f"border-{n}" for n in (1, 2, 3, 4)]
+    names = {s.name for s in fabric.switches if s.tier != "dci"}
+    peers = {s.name: {p.peer for p in s.ports} & names for s in fabric.switches if s.name in names}
+    reached, ahead = {"tor-1-1"}, {"tor-1-1"}
+    while ahead:
+        ahead = set().union(*(peers[name] for name in ahead)) - reached
+        reached |= ahead
+    assert {name for name in reached if name.startswith("tor")} == {
+        f"tor-{p}-{t}" for p in (1, 2) for t in (1, 2)
+    }
+    assert {name for name in reached if name.startswith(("spine", "border"))} == {
+        "spine-1",
+        "spine-2",
+        "spine-3",
+        "spine-4",
+        "border-1",
+        "border-2",
+    }
+
+
+def test_large_has_the_size_it_claims():
+    fabric = builtin_fabric("large")
+    assert (len(fabric.servers), len(fabric.switches)) == (102_400, 3_340)
+    spine = fabric.switch_by_name["spine-256"]
+    assert [chip.role for chip in spine.chips].count("line_card") == 8
+    assert len({port.chip for port in spine.ports}) == 8
+    last = fabric.servers[-1]
+    assert fabric.index.server_of(pack_addresses(last.addresses)) == [last.node]
+
+
+@pytest.mark.parametrize(
+    ("sites", "dci", "message"),
+    [(1, 1, "at least 2 sites"), (2, 0, "dci must be between"), (126, 1, "252 pods"), (2, 1_001, "dci must")],
+)
+def test_campuses_that_cannot_be_are_refused(sites, dci, message):
+    site = ClosShape("site", pods=2, tors_per_pod=1, leaves_per_pod=1, spines=1, servers_per_tor=1)
+    with pytest.raises(ValueError, match=message):
+        CampusShape("bad", sites=(site,) * sites, dci=dci)
 
 
 def test_the_lab_is_what_the_lab_needs():

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fabric.clos import ClosShape, build_clos
+from fabric.clos import CampusShape, ClosShape, build_clos
 from fabric.model import Fabric
 from fabric.simulator.routes import NO_LINK, Routes
 from fabric.validate import problems_of
@@ -60,6 +60,37 @@ def test_paths_are_valley_free_and_loop_free(shape, flow, data):
     steps = np.sign(np.diff(fabric.index.rank[path].astype(int)))
     assert (steps != 0).all()
     assert (np.diff(steps) <= 0).all(), "after the first step down there is none up"
+
+
+@given(st.lists(shapes(), min_size=2, max_size=2), st.integers(1, 3), st.integers(0, 2**63), st.data())
+@settings(max_examples=40, deadline=None)
+def test_what_probers_send_in_a_campus_is_valley_free(sites, dci, flow, data):
+    """Within a site to servers and back, and from Prober to Prober over the DCI switches."""
+    fabric = build_clos(CampusShape("drawn", tuple(sites), dci))
+    assert not list(problems_of(fabric))
+    routes = Routes(fabric.index, seed=3)
+    row = {switch.name: at for at, switch in enumerate(fabric.switches)}
+    near, far = ([row[p.switch] for p in fabric.probers if _site(fabric, p.switch) == s] for s in (0, 1))
+    tors = [at for name, at in row.items() if name.startswith("tor") and _site(fabric, name) == 0]
+    start, end = data.draw(
+        st.sampled_from([(near, tors), (tors, near), (tors, tors), (near, far), (far, near)])
+    )
+    path = path_of(fabric, routes, data.draw(st.sampled_from(start)), data.draw(st.sampled_from(end)), flow)
+    steps = np.sign(np.diff(fabric.index.rank[path].astype(int)))
+    assert (steps != 0).all()
+    assert (np.diff(steps) <= 0).all(), [fabric.switches[at].name for at in path]
+    across = start != end and tors not in (start, end)
+    assert any(fabric.switches[at].tier == "dci" for at in path) == across
+
+
+def _site(fabric: Fabric, switch: str) -> int:
+    """0 for the switches of the first site, 1 for those of the second."""
+    reached, ahead = {"border-1"}, {"border-1"}
+    while ahead:
+        peers = {p.peer for name in ahead for p in fabric.switch_by_name[name].ports}
+        ahead = {n for n in peers - reached if n in fabric.switch_by_name and not n.startswith("dci")}
+        reached |= ahead
+    return int(switch not in reached)
 
 
 def test_a_drained_switch_carries_no_transit():
