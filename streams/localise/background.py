@@ -87,16 +87,13 @@ class Background:
         each switch within the last second."""
         terrain = self.terrain
         now_us = counts.end_us
-        into = terrain.to_row
         share = np.zeros(terrain.switches)
         for window_us in (_MIRROR_WINDOW_US, _RECENT_US):
-            passed, missing = traffic.mirrored(now_us - window_us)
-            came = np.bincount(into[into >= 0], passed[into >= 0], terrain.switches)
-            gone = np.bincount(into[into >= 0], missing[into >= 0], terrain.switches)
-            share = np.maximum(share, (gone + MIRROR_RATE * MIRROR_WEIGHT) / (came + MIRROR_WEIGHT))
+            came, unseen = traffic.mirrored(now_us - window_us)
+            measured = (unseen + MIRROR_RATE * MIRROR_WEIGHT) / (came + MIRROR_WEIGHT)
+            share = np.maximum(share, measured)
         self.mirror_loss = share
-        passed, _ = traffic.mirrored(now_us - _RECENT_US)
-        came = np.bincount(into[into >= 0], passed[into >= 0], terrain.switches)
+        came, _ = traffic.mirrored(now_us - _RECENT_US)
         self.beyond = lost_lately / np.maximum(1, came)
 
     def expected(self, cells: I8) -> F8:

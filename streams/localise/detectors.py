@@ -28,7 +28,7 @@ from streams.localise.watch import Watch
 __all__ = ["HISTORY_US", "Detectors"]
 
 #: A host that was silent for less than this is left alone: it was busy.
-HOST_SPAN_US = 2_000_000
+HOST_SPAN_US = 1_000_000
 #: Two altered packets at one place within this time are no accident.
 ALTERED_WINDOW_US = 300_000_000
 ALTERED_MIN = 2
@@ -49,7 +49,7 @@ class Detectors:
 
     def __init__(self, fabric: Fabric) -> None:
         self._terrain = terrain = Terrain(fabric)
-        self._traffic, self._turn_traffic = Traffic(terrain.links), TurnTraffic()
+        self._traffic, self._turn_traffic = Traffic(terrain), TurnTraffic()
         self._suspicion = Suspicion(terrain)
         self._lost, self._lost_turns = EventLog(), EventLog()
         self._altered, self._altered_turns = EventLog(), EventLog()
@@ -112,7 +112,7 @@ class Detectors:
             self._traffic,
             self._lost,
             self._lost_turns,
-            lambda turns, since_us: self._turn_traffic.passed(turns, since_us, counts.end_us),
+            self._turn_traffic,
             self._suspicion.background.expected,
             counts.end_us,
         )
@@ -138,7 +138,7 @@ class Detectors:
             self._traffic,
             self._altered,
             self._altered_turns,
-            lambda turns, since: self._turn_traffic.passed(turns, since, counts.end_us),
+            self._turn_traffic,
             _never_altered,
             counts.end_us,
         )

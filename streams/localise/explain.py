@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.localise.counts import Spots
-from streams.localise.history import EventLog, Traffic, counted
+from streams.localise.history import EventLog, Traffic, TurnTraffic, counted
 from streams.localise.terrain import Terrain
 
 I8 = NDArray[np.int64]
@@ -89,14 +89,14 @@ class Scene:
         traffic: Traffic,
         log: EventLog,
         turn_log: EventLog,
-        turn_passed: Callable[[I8, int], F8],
+        turn_traffic: TurnTraffic,
         expected: Callable[[I8], F8],
         now_us: int,
     ) -> None:
         self.terrain = terrain
         self.now_us = now_us
         self._traffic, self._log, self._turn_log = traffic, log, turn_log
-        self._turn_passed, self._expected = turn_passed, expected
+        self._turn_traffic, self._expected = turn_traffic, expected
         self._located: dict[int, tuple[I8, F8, dict[int, float]]] = {}
 
     def explain(self, alarms: Alarms) -> list[Cause]:
@@ -188,7 +188,11 @@ class Scene:
     def _weigh(self, links: NDArray[np.integer], since_us: int) -> tuple[F8, F8, F8]:
         """Bad, all, and the expected share of bad packets on links."""
         bad = self.bad_on(links, since_us)
-        big, small = self.passed_on(links, since_us)
+        # What passed after the last event would speak against causes that are over.
+        near = np.unique(self.terrain.from_row[links])
+        places = np.concatenate([links, self.terrain.links + near[near >= 0]])
+        until_us = self._log.ended_us(places, since_us, self.now_us)
+        big, small = self._traffic.passed(links.astype(np.int32), since_us, until_us)
         return bad, big + small + bad, self._expected(links.astype(np.int64))
 
     def _near(self, cell: int) -> int:
@@ -312,7 +316,8 @@ class Scene:
         chips = int(self.terrain.chips[switch])
         turns = np.arange(base, base + chips * (chips + 1), dtype=np.int64)
         bad = counted(self._turn_log.since(since_us), turns).astype(np.float64)
-        return turns, bad, self._turn_passed(turns, since_us)
+        until_us = self._turn_log.ended_us(turns, since_us, self.now_us)
+        return turns, bad, self._turn_traffic.passed(turns, since_us, until_us)
 
     def _inside(self, switch: int, shape: str, chips: tuple[int, ...], turns: I8) -> NDArray[np.bool_]:
         came, left = self.terrain.turn_in[turns], self.terrain.turn_out[turns]

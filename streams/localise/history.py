@@ -1,7 +1,7 @@
 """What crossed and what went wrong lately, to be asked for by place and time.
 
-Traffic is kept per slot for a few seconds, and per block for longer; before that it is taken to have been
-as usual, for Probers send at a steady pace. Losses are few, and kept singly.
+Traffic is kept per slot for some time; before that it is taken to have been alike, for Probers send at a
+steady pace. Losses are few, and kept for longer.
 """
 
 from __future__ import annotations
@@ -13,114 +13,106 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.localise.counts import SlotCounts, Spots
+from streams.localise.terrain import Terrain
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 F8 = NDArray[np.float64]
 
-#: Single slots are kept for so long.
-FINE_US = 5_000_000
-BLOCK_US = 2_500_000
-BLOCKS = 8
-#: Everything that `Traffic` says follows from the evidence of so much time.
-HISTORY_US = BLOCK_US * (BLOCKS + 1) + FINE_US
+#: Traffic is known slot by slot for so long; everything that `Traffic` says follows from the evidence of
+#: so much time.
+HISTORY_US = 25_000_000
+#: A stretch of time that is no longer known slot by slot and is shorter than this is not made up for.
+_UNKNOWN_MIN_US = 1_000_000
 #: Losses and alterations are remembered for so long.
 LOG_US = 300_000_000
 LOG_MAX = 20_000
+#: Events are over when none has come for this time, and for so many mean intervals.
+OVER_MIN_US, OVER_INTERVALS = 1_000_000, 5
 
 
-@dataclass(slots=True)
-class _Block:
-    number: int
-    length_us: int
-    big: I8
-    small: I8
-    missing: I8
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    counts: SlotCounts
+    came: I8  # i8[S], packets that came to each switch
+    unseen: I8  # i8[S], of these, those without a copy
 
 
 class Traffic:
-    """Packets that passed each link. `links`: how many there are."""
+    """Packets that passed each link, over the last HISTORY_US."""
 
-    def __init__(self, links: int) -> None:
-        self._links = links
-        self._fine: deque[SlotCounts] = deque()
-        self._blocks: deque[_Block] = deque()
-        self._usual: tuple[F8, F8] | None = None
+    def __init__(self, terrain: Terrain) -> None:
+        self._terrain = terrain
+        self._slots: deque[_Slot] = deque()
+        self._length_us = 0
+        self._big = np.zeros(terrain.links, np.int64)
+        self._small = np.zeros(terrain.links, np.int64)
 
     def add(self, counts: SlotCounts) -> None:
         """Take in a slot; slots come in order."""
-        while self._fine and self._fine[0].slot_us <= counts.slot_us - FINE_US:
-            self._fine.popleft()
-        self._fine.append(counts)
-        number = counts.slot_us // BLOCK_US
-        if not self._blocks or self._blocks[-1].number != number:
-            empty = [np.zeros(self._links, np.int64) for _ in range(3)]
-            self._blocks.append(_Block(number, 0, *empty))
-        while self._blocks[0].number < number - BLOCKS:
-            self._blocks.popleft()
-        block = self._blocks[-1]
-        block.length_us += counts.length_us
-        block.big[counts.links] += counts.big
-        block.small[counts.links] += counts.small
-        block.missing[counts.links] += counts.missing
-        self._usual = None
+        while self._slots and self._slots[0].counts.slot_us <= counts.slot_us - HISTORY_US:
+            self._change(self._slots.popleft().counts, -1)
+        self._change(counts, 1)
+        to_row = self._terrain.to_row[counts.links]
+        known = to_row >= 0
+        switches = self._terrain.switches
+        passed = counts.big + counts.small
+        self._slots.append(
+            _Slot(
+                counts,
+                np.bincount(to_row[known], passed[known], switches).astype(np.int64),
+                np.bincount(to_row[known], counts.missing[known], switches).astype(np.int64),
+            )
+        )
+
+    def _change(self, counts: SlotCounts, sign: int) -> None:
+        self._length_us += sign * counts.length_us
+        self._big[counts.links] += sign * counts.big
+        self._small[counts.links] += sign * counts.small
 
     def passed(self, links: I4, since_us: int, until_us: int) -> tuple[F8, F8]:
-        """Big and small packets that passed each of some links, about: i4[n] -> f8[n], f8[n]."""
+        """Big and small packets that passed each of some links: i4[n] -> f8[n], f8[n]. What lies before
+        the slots at hand is taken to have been as they are."""
         big, small = np.zeros(len(links)), np.zeros(len(links))
         known_us = 0
-        if self._fine and since_us >= self._fine[0].slot_us:
-            for counts in self._fine:
-                if counts.slot_us >= since_us:
-                    more = counts.passed_on(links)
-                    big += more[0]
-                    small += more[1]
-            return big, small
-        for block in self._blocks:
-            if block.number >= since_us // BLOCK_US:
-                big += block.big[links]
-                small += block.small[links]
-                known_us += block.length_us
+        for slot in reversed(self._slots):
+            if slot.counts.slot_us < since_us:
+                break
+            if slot.counts.slot_us >= until_us:
+                continue
+            more = slot.counts.passed_on(links)
+            big += more[0]
+            small += more[1]
+            known_us += slot.counts.length_us
         rest_us = until_us - since_us - known_us
-        if rest_us > BLOCK_US:
-            usual = self.usual()
-            big += usual[0][links] * rest_us
-            small += usual[1][links] * rest_us
+        if rest_us > _UNKNOWN_MIN_US:
+            usual = rest_us / max(1, self._length_us)
+            big += self._big[links] * usual
+            small += self._small[links] * usual
         return big, small
 
-    def usual(self) -> tuple[F8, F8]:
-        """Big and small packets per us that pass each link: means over the blocks at hand. f8[L] twice."""
-        if self._usual is None:
-            length_us = max(1, sum(b.length_us for b in self._blocks))
-            self._usual = (
-                sum((b.big for b in self._blocks), np.zeros(self._links)) / length_us,
-                sum((b.small for b in self._blocks), np.zeros(self._links)) / length_us,
-            )
-        return self._usual
-
     def before(self, links: I4, until_us: int) -> F8:
-        """Packets per us that passed each link before a time; nan if nothing is known of then."""
-        earlier = [b for b in self._blocks if (b.number + 1) * BLOCK_US <= until_us]
-        length_us = sum(b.length_us for b in earlier)
-        if not length_us:
-            return np.full(len(links), np.nan)
-        total = sum((b.big[links] + b.small[links] for b in earlier), np.zeros(len(links)))
-        return np.asarray(total / length_us)
+        """Packets per us that passed each link in the slots before a time: i4[n] -> f8[n], nan if none of
+        these is at hand."""
+        total, length_us = np.zeros(len(links)), 0
+        for slot in self._slots:
+            if slot.counts.end_us > until_us:
+                break
+            big, small = slot.counts.passed_on(links)
+            total += big + small
+            length_us += slot.counts.length_us
+        return total / length_us if length_us else np.full(len(links), np.nan)
 
     def mirrored(self, since_us: int) -> tuple[I8, I8]:
-        """Packets that came over each link and, of these, those without a copy: i8[L] twice."""
-        passed, missing = np.zeros(self._links, np.int64), np.zeros(self._links, np.int64)
-        if self._fine and since_us >= self._fine[0].slot_us:
-            for counts in self._fine:
-                if counts.slot_us >= since_us:
-                    passed[counts.links] += counts.big + counts.small
-                    missing[counts.links] += counts.missing
-        else:
-            for block in self._blocks:
-                if block.number >= since_us // BLOCK_US:
-                    passed += block.big + block.small
-                    missing += block.missing
-        return passed, missing
+        """Packets that came to each switch since a time and, of these, those without a copy: i8[S] twice."""
+        came = np.zeros(self._terrain.switches, np.int64)
+        unseen = np.zeros(self._terrain.switches, np.int64)
+        for slot in reversed(self._slots):
+            if slot.counts.slot_us < since_us:
+                break
+            came += slot.came
+            unseen += slot.unseen
+        return came, unseen
 
 
 class TurnTraffic:
@@ -131,7 +123,7 @@ class TurnTraffic:
 
     def add(self, counts: SlotCounts) -> None:
         """Take in a slot."""
-        while self._slots and self._slots[0][0] <= counts.slot_us - BLOCK_US * BLOCKS:
+        while self._slots and self._slots[0][0] <= counts.slot_us - HISTORY_US:
             self._slots.popleft()
         self._slots.append((counts.slot_us, counts.length_us, counts.turn, counts.turn_passed))
 
@@ -140,7 +132,7 @@ class TurnTraffic:
         total = np.zeros(len(turns))
         known_us = 0
         for slot_us, length_us, turn, passed in self._slots:
-            if slot_us >= since_us and len(turns):
+            if since_us <= slot_us < until_us and len(turns):
                 first, last = np.searchsorted(turn, (turns[0], turns[-1] + 1))
                 mine = turn[first:last]
                 at = np.minimum(np.searchsorted(turns, mine), len(turns) - 1)
@@ -148,7 +140,7 @@ class TurnTraffic:
                 total[at[hit]] += passed[first:last][hit]
                 known_us += length_us
         rest_us = until_us - since_us - known_us
-        if known_us and rest_us > BLOCK_US:
+        if known_us and rest_us > _UNKNOWN_MIN_US:
             total *= 1 + rest_us / known_us
         return total
 
@@ -190,6 +182,17 @@ class EventLog:
         begin = int(np.searchsorted(self.slot_us, since_us))
         hit = self.slot_us[begin:][np.isin(self.place[begin:], places)]
         return (int(hit[0]), int(hit[-1])) if len(hit) else (-1, -1)
+
+    def ended_us(self, places: NDArray[np.integer], since_us: int, now_us: int) -> int:
+        """`now_us` while events at some places go on; the time of the last one if they seem to be over:
+        none has come for several times as long as it took one to come before."""
+        first_us, last_us = self.span(places, since_us)
+        if last_us < 0:
+            return now_us
+        begin = int(np.searchsorted(self.slot_us, since_us))
+        count = int(self.count[begin:][np.isin(self.place[begin:], places)].sum())
+        patience_us = max(OVER_MIN_US, OVER_INTERVALS * (last_us - first_us) // max(1, count))
+        return now_us if now_us - last_us <= patience_us else last_us + 1
 
     def forget(self, places: NDArray[np.integer]) -> None:
         """Drop what happened at some places."""

@@ -63,10 +63,7 @@ class Watch:
         self, traffic: Traffic, now_us: int, explained: set[str]
     ) -> list[tuple[Any, str, set[str], int, int, str]]:
         terrain, fabric = self.terrain, self.terrain.fabric
-        passed, missing = traffic.mirrored(now_us - WINDOW_US)
-        row = terrain.to_row
-        came = np.bincount(row[row >= 0], passed[row >= 0], terrain.switches)
-        gone = np.bincount(row[row >= 0], missing[row >= 0], terrain.switches)
+        came, gone = traffic.mirrored(now_us - WINDOW_US)
         dark = np.flatnonzero((gone >= MISSING_MIN) & (gone > SHARE_MIN * came))
         names = {terrain.switch_name(int(s)): int(s) for s in dark}
         found: list[tuple[Any, str, set[str], int, int, str]] = []
