@@ -68,6 +68,10 @@ class ActiveFault:
         return self.kind in _ANSWERING and self.node >= 0
 
     @property
+    def is_of_exporter(self) -> bool:
+        return bool(self.switch_rows) and self.collector < 0 and self.chip < 0
+
+    @property
     def rate(self) -> float:
         return float(self.spec.params.get("rate", 1.0))
 

@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.index import FabricIndex
+from fabric.model import Fabric, Switch
 from fabric.simulator.active import ActiveFault
+from fabric.simulator.clocks import Clocks
 from fabric.simulator.content import judge, packet_length, packets_of, reply_hash
 from fabric.simulator.copy_faults import Copied, CopyFaults
 from fabric.simulator.draws import draw_uniform
 from fabric.simulator.ledger import Alteration, Ledger
 from fabric.simulator.routes import Routes
 from fabric.simulator.settings import SimulatorSettings
+from fabric.simulator.tally import TallyBook
 from fabric.simulator.walk import Copies
 from schemas.batch import AlteredPacket
 from schemas.partition import mix64
@@ -36,6 +39,7 @@ class Collected:
     """See fabric.simulator.simulator.Slice, which takes these over."""
 
     digests: NDArray[np.void]
+    arrived_at_us: I8
     altered: Sequence[AlteredPacket]
     mirrored: I8
     mirror_lost: I8
@@ -44,12 +48,15 @@ class Collected:
 class Mirrors:
     """All exporters and the way to their collectors."""
 
-    def __init__(self, index: FabricIndex, routes: Routes, seed: int, settings: SimulatorSettings) -> None:
+    def __init__(
+        self, index: FabricIndex, routes: Routes, clocks: Clocks, seed: int, settings: SimulatorSettings
+    ) -> None:
         switches = index.fabric.switches
-        self._index, self._routes = index, routes
+        self._index, self._routes, self._clocks = index, routes, clocks
         self._seed, self._settings = seed, settings
         self._names_port = np.array([s.port_field != "none" for s in switches], dtype=np.bool_)
         self._stamps = np.array([s.dialect == 3 for s in switches], dtype=np.bool_)
+        self._collector_of: I4 = np.array([_collector_place(index.fabric, s) for s in switches], np.int32)
         # No two exporters' clocks agree, and none loses as many copies as another.
         node = mix64(index.switch_node.astype(np.uint64))
         self._clock_skew: I8 = (node >> np.uint64(33)).astype(np.int64)
@@ -85,11 +92,18 @@ class Mirrors:
         mirror_lost = np.bincount(row[lost], minlength=switches)
         mirrored = np.bincount(row[~gone], minlength=switches)
         digests = self._rows(copies, row, observed_at_us, probes, sent_hash)
+        self._stamp(digests, row, observed_at_us, faults, ledger.book)
         order = order_of(observed_at_us)
         order = order[~(gone | spoilt.unreadable if spoilt else gone)[order]]
         digests = gather(digests, order)
         altered = _mark_altered(digests, copies, order, probes, ledger.alterations, spoilt)
-        return Collected(digests, altered, mirrored.astype(np.int64), mirror_lost.astype(np.int64))
+        return Collected(
+            digests,
+            observed_at_us[order],
+            altered,
+            mirrored.astype(np.int64),
+            mirror_lost.astype(np.int64),
+        )
 
     def _rows(
         self, copies: _Joined, row: I4, observed_at_us: I8, probes: NDArray[np.void], sent_hash: U8
@@ -118,6 +132,24 @@ class Mirrors:
             len(copies.probe),
         )
 
+    def _stamp(
+        self,
+        digests: NDArray[np.void],
+        row: I4,
+        observed_at_us: I8,
+        faults: Sequence[ActiveFault],
+        book: TallyBook,
+    ) -> None:
+        """Write the time as wrong clocks show it."""
+        clocks = self._clocks
+        off_us = clocks.of_collectors(self._collector_of[row], observed_at_us, faults, book)
+        if not isinstance(off_us, int):
+            digests["observed_at_us"] = observed_at_us + off_us
+        off_us = clocks.of_exporters(row, observed_at_us, faults, book)
+        if not isinstance(off_us, int):
+            ticks = (digests["exporter_time"] + off_us * 1_000 // _TICK_NS) & 0xFFFFFFFF
+            digests["exporter_time"] = np.where(self._stamps[row], ticks, -1)
+
     def _background_loss(self, parts: list[Copies], lot: U8) -> Bools:
         """Which copies are lost by chance: bool[copies], in the order in which they were made."""
         count = sum(len(copies.probe) for copies in parts)
@@ -143,6 +175,11 @@ class _Joined:
         self.mirror_delay = np.concatenate([c.mirror_delay for c in parts])
         self.version = np.concatenate([c.version for c in parts])
         self.leg = np.repeat(np.array([c.leg for c in parts], np.int8), [len(c.probe) for c in parts])
+
+
+def _collector_place(fabric: Fabric, switch: Switch) -> int:
+    collector = fabric.collector_of(switch)
+    return -1 if collector is None else fabric.collectors.index(collector)
 
 
 def _acting(faults: Sequence[ActiveFault], sent_at_us: I8, observed_at_us: I8) -> list[ActiveFault]:

@@ -21,4 +21,5 @@ class SimulatorSettings:
     mirror_loss_spread: float = 1.0  # the best and the worst exporter: so many times less and more
     host_silent_rate: float = 0.0  # of probes that a server receives and does not answer
     host_slow_rate: float = 0.0  # of probes that it answers after the timeout
+    clock_skew_us_max: int = 0  # of the clocks of Probers and collectors, either way
     timeout_ms: int = 500  # after which a Prober gives a probe up

@@ -28,6 +28,7 @@ from fabric.index import FabricIndex
 from fabric.lookup import ColumnLookup
 from fabric.model import Fabric
 from fabric.simulator.active import ActiveFault, Chips, activate
+from fabric.simulator.clocks import Clocks
 from fabric.simulator.draws import lots
 from fabric.simulator.hazards import Hazards
 from fabric.simulator.hosts import Answers, Hosts
@@ -35,7 +36,7 @@ from fabric.simulator.ledger import Ledger
 from fabric.simulator.mirrors import Mirrors
 from fabric.simulator.routes import NO_LINK, Routes
 from fabric.simulator.settings import SimulatorSettings
-from fabric.simulator.tally import FaultTally
+from fabric.simulator.tally import HARMED_MAX, FaultTally, TallyBook
 from fabric.simulator.truth import Truth
 from fabric.simulator.walk import Packets, Walk, join_packets
 from producers.wire import TTL, address_words, content_hash_as_sent
@@ -51,11 +52,15 @@ U8 = NDArray[np.uint64]
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """What became of n probes."""
+    """What became of n probes: those given, without those that a Prober that was out did not send."""
 
+    probes: NDArray[np.void]  # as sent: `sent_at_us` is what the Prober's clock showed
     outcomes: NDArray[np.void]  # OUTCOME.dtype[n], in the order of the probes
     known_at_us: I8  # i8[n]: when the Prober knows each outcome (reply or timeout), us since 1970
-    digests: NDArray[np.void]  # DIGEST.dtype[m], in the order of observed_at_us
+    digests: NDArray[np.void]  # DIGEST.dtype[m], in the order of their arrival
+    arrived_at_us: (
+        I8  # i8[m]: when each really arrived; `observed_at_us` is what the collector's clock showed
+    )
     altered: Sequence[AlteredPacket]  # whole packets of the digests (by row) whose content is wrong
     mirrored: I8  # i8[S]: copies that reached a collector, per row of the switch table
     mirror_lost: I8  # i8[S]: copies that did not
@@ -78,7 +83,8 @@ class Simulator:
         self._chips = Chips(self._index)
         self._ends = _Ends(self._index, self._routes)
         self._hosts = Hosts(self._index, seed, self.settings)
-        self._mirrors = Mirrors(self._index, self._routes, seed, self.settings)
+        self._clocks = Clocks(fabric, seed, self.settings)
+        self._mirrors = Mirrors(self._index, self._routes, self._clocks, seed, self.settings)
 
     def inject(self, spec: FaultSpec, start_us: int) -> int:
         """Switch a fault on for probes sent from `start_us` on, for as long as the specification says.
@@ -95,9 +101,13 @@ class Simulator:
         probes: structured[n] with the fields of producers.plan.PLANNED_DTYPE. Raises ValueError if one comes
         from a Prober, or goes to a target or by a switch, that is not in the fabric.
         """
+        faults = self._faults_on(probes["sent_at_us"].astype(np.int64))
+        probes, unsent = send_from_working_probers(probes, faults)
         sent_at_us = probes["sent_at_us"].astype(np.int64)
-        faults = self._faults_on(sent_at_us)
         ledger = Ledger(sent_at_us)
+        for number, tally in unsent.items():
+            ledger.book.add(number, tally)
+        probes = self._as_stamped(probes, sent_at_us, faults, ledger.book)
         hazards = Hazards(faults, self._index, self._routes, self._chips, ledger, probes, seed=self._seed)
         walk = Walk(self._index, self._routes, hazards, ledger, seed=self._seed, settings=self.settings)
         lot = lots(probes["probe_id"].astype(np.int64), sent_at_us)
@@ -111,18 +121,32 @@ class Simulator:
         replies = walk.deliver(self._reply(received, answers, probes), Leg.REPLY)
 
         sent_hash = content_hash_as_sent(probes)
-        outcomes, known_at_us = self._outcomes(probes, replies, start_ns, sent_hash)
+        outcomes, known_after_us = self._outcomes(probes, replies, start_ns, sent_hash)
         got = self._mirrors.collect(walk.copies, ledger, probes, lot, sent_hash, self.faults)
         return Slice(
+            probes=probes,
             outcomes=outcomes,
-            known_at_us=known_at_us,
+            known_at_us=sent_at_us + known_after_us,
             digests=got.digests,
+            arrived_at_us=got.arrived_at_us,
             altered=got.altered,
             mirrored=got.mirrored,
             mirror_lost=got.mirror_lost,
             truth=ledger.truth,
             tallies=ledger.book.tallies(),
         )
+
+    def _as_stamped(
+        self, probes: NDArray[np.void], sent_at_us: I8, faults: list[ActiveFault], book: TallyBook
+    ) -> NDArray[np.void]:
+        """The probes with the send time that their Probers' clocks showed."""
+        number = probes["probe_id"].astype(np.int64) >> 32
+        off_us = self._clocks.of_probers(number, sent_at_us, faults, book)
+        if isinstance(off_us, int):
+            return probes
+        probes = probes.copy()
+        probes["sent_at_us"] = sent_at_us + off_us
+        return probes
 
     def _faults_on(self, sent_at_us: I8) -> list[ActiveFault]:
         if not len(sent_at_us):
@@ -205,7 +229,28 @@ class Simulator:
         columns["reply_kind"] = np.where(answered, ReplyKind.RST, ReplyKind.NONE)
         columns["content_hash"] = sent_hash
         after_us = np.where(answered, -(-rtt_ns // 1_000), timeout_us)
-        return rows_of(OUTCOME, columns, len(probes)), probes["sent_at_us"].astype(np.int64) + after_us
+        return rows_of(OUTCOME, columns, len(probes)), after_us
+
+
+def send_from_working_probers(
+    probes: NDArray[np.void], faults: Sequence[ActiveFault]
+) -> tuple[NDArray[np.void], dict[int, FaultTally]]:
+    """The probes whose Prober is not out, and what each outage kept from being sent."""
+    tallies: dict[int, FaultTally] = {}
+    for fault in faults:
+        if fault.kind != "prober_outage":
+            continue
+        sent_at_us = probes["sent_at_us"].astype(np.int64)
+        out = (probes["probe_id"].astype(np.int64) >> 32 == fault.node - PROBER_BASE) & fault.is_on(
+            sent_at_us
+        )
+        if out.any():
+            count, first = int(np.count_nonzero(out)), np.sort(sent_at_us[out])[:HARMED_MAX]
+            tallies[fault.number] = FaultTally(
+                count, count, silenced=count, harmed_at_us=tuple(first.tolist())
+            )
+            probes = probes[~out]
+    return probes, tallies
 
 
 class _Ends:
