@@ -32,12 +32,15 @@ _WRONG = int(DigestFlag.BAD_CHECKSUM | DigestFlag.PAYLOAD_ALTERED)
 @dataclass(frozen=True, slots=True)
 class Alterations:
     """Per probe, shape (p,): whether its packet (or its reply) was altered, on which leg and at which
-    place (-1: before the first copy). Per hop, shape (m,): `bad_copy`. `bad_mirrors`: copies that
-    were bad although the packet was not."""
+    place (-1: not known), and the hops `last_good` (-1: before the first copy) and `first_bad` between
+    which it was. Per hop, shape (m,): `bad_copy`. `bad_mirrors`: copies that were bad although the packet
+    was not."""
 
     found: Bools
     place: I4
     leg: I1
+    last_good: I8
+    first_bad: I8
     bad_copy: Bools
     bad_mirrors: int
 
@@ -50,8 +53,9 @@ def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, pl
     found = np.zeros(count, np.bool_)
     place = np.full(count, -1, np.int32)
     leg = np.full(count, -1, np.int8)
+    good_hop, bad_hop = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
     if not bad.any():
-        return Alterations(found, place, leg, bad, 0)
+        return Alterations(found, place, leg, good_hop, bad_hop, bad, 0)
 
     # Only probes with a bad copy are looked at from here on.
     hit = np.zeros(count, np.bool_)
@@ -80,8 +84,9 @@ def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, pl
         before = np.where(good >= 0, mine[good], -1)
         found[probe] = True
         leg[probe] = hops.leg[at]
+        good_hop[probe], bad_hop[probe] = before, at
         place[probe] = _place(legs.row, before, at, probes, probe, hops.leg[at], places)
-    return Alterations(found, place, leg, bad, bad_mirrors)
+    return Alterations(found, place, leg, good_hop, bad_hop, bad, bad_mirrors)
 
 
 def _differs(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2) -> Bools:

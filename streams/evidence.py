@@ -14,7 +14,7 @@ from schemas.rows import EVIDENCE, rows_of
 from streams.closing import Closed
 from streams.pairs import PairCounts
 from streams.places import LEGS, Places
-from streams.verdict import LOST, Verdict
+from streams.verdict import Verdict, counts_as_lost
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
@@ -34,6 +34,8 @@ class Slot:
     missing: I4 = field(init=False)
     verdicts: I8 = field(default_factory=lambda: np.zeros(len(Verdict), np.int64))
     pairs: PairCounts = field(default_factory=PairCounts)
+    #: Further mapped arrays of the message, by name (see streams.tables).
+    tables: dict[str, bytes] = field(default_factory=dict)
     digests: int = 0
     late_outcomes: int = 0
     late_digests: int = 0
@@ -55,23 +57,32 @@ class Slot:
         doubled = int(closed.hops.doubled.sum())
         self.duplicates += doubled
         self.digests += doubled + len(closed.hops)
-        wrong = np.flatnonzero((judgement.place >= 0) & (judgement.leg >= 0))
-        if len(wrong):
-            self._add_wrong(closed, wrong)
+        lost = np.flatnonzero(counts_as_lost(judgement, probes))
+        self._add_wrong(self.lost, closed, lost, judgement.place, judgement.leg, judgement.verdict)
+        # A packet that was altered was so whatever became of it afterwards.
+        altered = np.flatnonzero(closed.altered.place >= 0)
+        known = (judgement.verdict == Verdict.ALTERED) | (judgement.verdict == Verdict.CORRUPTED)
+        verdict = np.where(known, judgement.verdict, np.int8(Verdict.ALTERED))
+        self._add_wrong(self.altered, closed, altered, closed.altered.place, closed.altered.leg, verdict)
 
-    def _add_wrong(self, closed: Closed, rows: I8) -> None:
-        probes, judgement = closed.probes, closed.judgement
-        verdict = judgement.verdict[rows]
-        cell = judgement.place[rows].astype(np.int64) * LEGS + judgement.leg[rows]
-        # A host known never to answer is no fault, so it is no evidence either.
-        lost = np.isin(verdict, LOST) & ((verdict != Verdict.HOST_SILENT) | probes.answers[rows])
-        altered = (verdict == Verdict.ALTERED) | (verdict == Verdict.CORRUPTED)
-        self.lost += np.bincount(cell[lost], minlength=self.cells).astype(np.int32)
-        self.altered += np.bincount(cell[altered], minlength=self.cells).astype(np.int32)
+    def _add_wrong(
+        self,
+        counter: I4,
+        closed: Closed,
+        rows: I8,
+        place: I4,
+        leg: NDArray[np.int8],
+        verdict: NDArray[np.int8],
+    ) -> None:
+        """Count the probes in `rows` where they came to harm; other columns of shape (p,)."""
+        if not len(rows):
+            return
+        cell = place[rows].astype(np.int64) * LEGS + leg[rows]
+        np.add(counter, np.bincount(cell, minlength=self.cells), out=counter, casting="unsafe")
         # Examples must not depend on how the closing was cut into steps: the smallest IDs win.
-        for row, one_cell in zip(rows[lost | altered].tolist(), cell[lost | altered].tolist(), strict=True):
-            kept = self.examples.setdefault((one_cell, int(judgement.verdict[row])), [])
-            kept.append((int(probes.sent_at_us[row]), int(probes.probe_id[row])))
+        for row, one_cell in zip(rows.tolist(), cell.tolist(), strict=True):
+            kept = self.examples.setdefault((one_cell, int(verdict[row])), [])
+            kept.append((int(closed.probes.sent_at_us[row]), int(closed.probes.probe_id[row])))
             if len(kept) > 4 * EXAMPLES_PER_PLACE:
                 kept[:] = sorted(kept)[:EXAMPLES_PER_PLACE]
 

@@ -32,4 +32,5 @@ def head(partition: int, due: DueSlot, slot: Slot, places: Places, settings: Joi
         ],
         "examples": slot.example_records(places),
         "pairs": slot.pairs.rows().tobytes(),
+        **slot.tables,
     }

@@ -35,6 +35,7 @@ from streams.probes import ProbeColumns, Probes
 from streams.records import PacketKey, Packets, Recorder, sampled
 from streams.settings import JoinSettings
 from streams.slots import SlotClock
+from streams.tables import Tables
 from streams.verdict import Verdict
 from streams.watermark import NO_WATERMARK_US, Watermark
 
@@ -64,6 +65,7 @@ class Network:
         self.places = Places(fabric.index)
         self.columns = ProbeColumns(fabric.index)
         self.recorder = Recorder(self.places)
+        self.tables = Tables(self.places)
 
 
 class PartitionJoin:
@@ -286,7 +288,9 @@ class PartitionJoin:
         output.digests_joined += len(closed.hops) + int(closed.hops.doubled.sum())
         if self._clock.is_done(number):
             return  # read again after a restart: already published
-        self._slot(number).add(closed)
+        slot = self._slot(number)
+        slot.add(closed)
+        slot.tables = self._network.tables(closed)
         output.probes_closed += len(closed.probes)
         odd = closed.judgement.verdict != Verdict.OK
         keep = np.flatnonzero(odd | sampled(closed.probes, self._settings.sample_one_in))

@@ -55,6 +55,11 @@ class Legs:
         out[seen] = self.row[start[seen]]
         return out
 
+    def last_hop(self, leg: I1, probe: I8) -> I8:
+        """Last hop on the given leg of each of some probes: i1[n], i8[n] -> i8[n], -1 if it has none."""
+        end = self.end[probe, leg]
+        return np.where(end > self.start[probe, leg], end - 1, -1)
+
     def at_last(self, leg: Leg, column: NDArray[T], missing: int) -> NDArray[T]:
         """Value of a hop column at the last hop on a leg, shape (p,)."""
         end = self.end[:, leg]

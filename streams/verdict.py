@@ -144,6 +144,14 @@ def judge(
     return Judgement(verdict, place, leg)
 
 
+def counts_as_lost(judgement: Judgement, probes: Probes) -> Bools:
+    """Probes that are evidence against the place where they were lost: bool[p]. A host known never to
+    answer is no fault, so its silence is no evidence."""
+    lost = np.isin(judgement.verdict, LOST) & (judgement.place >= 0) & (judgement.leg >= 0)
+    counts: Bools = lost & ((judgement.verdict != Verdict.HOST_SILENT) | probes.answers)
+    return counts
+
+
 def _uplink(probes: Probes, places: Places) -> I4:
     return places.index.link_index(probes.prober_node, probes.attached_node)
 

@@ -23,11 +23,12 @@ from schemas.partition import mix64
 from schemas.payload import build_payload
 from streams.settings import JoinSettings
 from tests.streams.logs import Log, Message
+from tests.streams.plain_tables import Alteration, PlainTables, Told
 
 AVSC = Path(schemas.__file__).parent / "avsc"
 BEFORE_TIME = -(2**62)
 END = 2**62
-SILENT_MS, LAG_US, AHEAD_US, EMPTY_RUN_MAX = 10_000, 30_000_000, 20_000_000, 60
+SILENT_MS, LAG_US, AHEAD_US, EMPTY_RUN_MAX = 10_000, 30_000_000, 20_000_000, 240
 VERDICTS = (
     "ok",
     "network_loss",
@@ -103,6 +104,7 @@ class PlainSlot:
     pairs: dict[tuple[int, int, int], list[tuple[str, int]]] = field(
         default_factory=lambda: defaultdict(list)
     )
+    tables: PlainTables = field(default_factory=PlainTables)
     digests: int = 0
     late_outcomes: int = 0
     late_digests: int = 0
@@ -162,6 +164,7 @@ class Verdict:
     place: tuple[int, int] | None
     leg: int
     bad_copies: set[int]
+    altered: Alteration | None = None
 
 
 class PlainJoin:
@@ -354,12 +357,16 @@ class PlainJoin:
         for leg in legs:
             leg.sort(key=lambda c: -c["ttl"])
         ends = self.ends(probe)
-        verdict = self.judge(probe, legs, ends, doubled_replies, probes)
+        altered, bad = self.alteration(probe, legs, ends, probe["rtt_ns"] >= 0)
+        verdict = self.judge(probe, legs, ends, doubled_replies, probes, altered, bad)
+        verdict.altered = altered
         slot.verdicts[verdict.what] += 1
         origin = ends["via"] if probe["kind"] == 1 else ends["attached"]
         if origin is not None and ends["tor"] is not None:
             slot.pairs[probe["kind"], origin, ends["tor"]].append((verdict.what, probe["rtt_ns"]))
         self.count(slot, probe, legs, ends, verdict)
+        told = Told(probe, legs, ends, verdict.what, verdict.place, verdict.leg, altered)
+        slot.tables.add(self.net, told)
         if verdict.what != "ok" or self.sampled(probe):
             self.results.append(self.record(probe, legs, ends, verdict))
 
@@ -388,13 +395,19 @@ class PlainJoin:
         }
 
     def judge(  # noqa: PLR0911, PLR0912 - one rule after the other, as the design has them
-        self, probe: dict[str, Any], legs: Any, ends: Any, doubled_replies: int, probes: Any
+        self,
+        probe: dict[str, Any],
+        legs: Any,
+        ends: Any,
+        doubled_replies: int,
+        probes: Any,
+        altered: Alteration | None,
+        bad: set[int],
     ) -> Verdict:
         net, settings = self.net, self.settings
         encapsulated, out, back = legs
         replied = probe["rtt_ns"] >= 0
-        altered, bad = self.alteration(probe, legs, ends, replied)
-        place, leg = altered or (None, -1)
+        place, leg = (altered.place, altered.leg) if altered else (None, -1)
         loop = self.loop(legs)
         odd = loop is not None or any(self.is_odd(hops) for hops in legs)
         if replied:
@@ -472,8 +485,8 @@ class PlainJoin:
 
     def alteration(
         self, probe: dict[str, Any], legs: Any, ends: Any, replied: bool
-    ) -> tuple[tuple[tuple[int, int] | None, int] | None, set[int]]:
-        """((place, leg) or None, identities of the copies that differ)."""
+    ) -> tuple[Alteration | None, set[int]]:
+        """The alteration, if there is one, and the identities of the copies that differ."""
         bad_copies: set[int] = set()
         found = None
         for way, as_sent, sender in (
@@ -505,7 +518,7 @@ class PlainJoin:
                     place = (last, -1)
             else:
                 place = self.net.cable(sender, first["switch"])
-            found = place, first["leg"]
+            found = Alteration(place, first["leg"], before[-1] if before else None, first)
         return found, bad_copies
 
     def count(  # noqa: PLR0912
@@ -551,19 +564,20 @@ class PlainJoin:
             if back and back[-1]["switch"] != ends["attached"]:
                 note("passed", back[-1]["switch"], ends["attached"], 2)
                 note("missing", back[-1]["switch"], ends["attached"], 2)
+        if verdict.altered and verdict.altered.place:
+            # Whatever became of it afterwards.
+            cell = slot.cells[*verdict.altered.place, verdict.altered.leg]
+            cell.altered += 1
+            what = verdict.what if verdict.what in ("altered", "corrupted") else "altered"
+            cell.examples[VERDICTS.index(what)].append((probe["sent_at_us"], probe["probe_id"]))
         if verdict.place is None or verdict.leg < 0:
             return
         known_silent = ends["target"] in net.server and not net.server[ends["target"]].answers
-        counter = None
-        if verdict.what in ("altered", "corrupted"):
-            counter = "altered"
-        elif verdict.what in ("network_loss", "unobserved") or (
+        if verdict.what in ("network_loss", "unobserved") or (
             verdict.what == "host_silent" and not known_silent
         ):
-            counter = "lost"
-        if counter:
             cell = slot.cells[*verdict.place, verdict.leg]
-            setattr(cell, counter, getattr(cell, counter) + 1)
+            cell.lost += 1
             cell.examples[VERDICTS.index(verdict.what)].append((probe["sent_at_us"], probe["probe_id"]))
 
     def record(self, probe: dict[str, Any], legs: Any, ends: Any, verdict: Verdict) -> dict[str, Any]:
@@ -675,6 +689,7 @@ class PlainJoin:
             ],
             "examples": examples[:300],
             "pairs": pairs,
+            **slot.tables.rows(),
         }
         return head, [(a, b, leg, c.passed, c.lost, c.altered, c.missing) for (a, b, leg), c in cells]
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from schemas.rows import EVIDENCE, PAIRS
+from schemas.rows import EVIDENCE, EVIDENCE_TABLES
 from streams.join import Network
 from streams.settings import JoinSettings
+from tests.streams.fabrics import CHIPS
 from tests.streams.logs import SMALL, Scenario, record
 from tests.streams.plain import PlainJoin
 from tests.streams.reading import read
 
-NETWORK = Network(SMALL)
+NETWORKS = {fabric.name: Network(fabric) for fabric in (SMALL, CHIPS)}
 #: Everything is kept, so that every probe is compared.
 ALL = JoinSettings(sample_one_in=1)
 
@@ -48,6 +49,18 @@ SCENARIOS = {
     "a collector falls silent": Scenario(seconds=16, silent_after_s=2, interval_us=3_000_000),
     "a prober restarts": Scenario(seconds=5, restart_after_s=2, doubled_batches=0.1),
     "no end": Scenario(ends=False),
+    "chips": Scenario(
+        fabric=CHIPS,
+        faults=(
+            "loss:spine-1/lc-1:rate=0.2",
+            "loss:spine-2~leaf-1-2:rate=0.4",
+            "flip:spine-2/lc-2:rate=0.3",
+            "host_down:server-1-1-1",
+        ),
+        mirror_loss=0.1,
+        moved=0.02,
+        truncated=0.02,
+    ),
     "everything": Scenario(
         faults=("loss:spine-1:rate=0.2", "flip:leaf-1-1:rate=0.2", "host_down:server-1-2-1"),
         mirror_loss=0.05,
@@ -65,11 +78,13 @@ SCENARIOS = {
 }
 
 
-def compare(scenario: Scenario, seed: int, settings: JoinSettings = ALL) -> None:
+def compare(scenario: Scenario, seed: int, settings: JoinSettings = ALL) -> list[PlainJoin]:
+    fabric, oracles = scenario.fabric, []
     for partition, log in enumerate(record(scenario, seed)):
-        plain = PlainJoin(SMALL, partition, settings)
+        plain = PlainJoin(fabric, partition, settings)
         plain.read(log)
-        said = read(log, NETWORK, partition, settings, pace=np.random.default_rng(seed))
+        oracles.append(plain)
+        said = read(log, NETWORKS[fabric.name], partition, settings, pace=np.random.default_rng(seed))
         assert not said.contradictions
         reasons = {(letter["topic"], letter["offset"]) for letter in said.dead.values()}
         topics = ("probe-outcomes", "mirror-digests")
@@ -82,9 +97,14 @@ def compare(scenario: Scenario, seed: int, settings: JoinSettings = ALL) -> None
         assert sorted(said.evidence) == sorted(head["slot_us"] for head, _ in plain.evidence.values())
         for head, rows in plain.evidence.values():
             said_head, said_rows = said.evidence[head["slot_us"]]
-            pairs = np.frombuffer(said_head["pairs"], PAIRS.dtype).tolist()
-            assert {**said_head, "pairs": pairs} == head
+            tables = {
+                name: np.frombuffer(said_head.get(name, b""), layout.dtype).tolist()
+                for name, layout in EVIDENCE_TABLES.items()
+                if name in head
+            }
+            assert {**said_head, **tables} == head
             assert np.frombuffer(said_rows, EVIDENCE.dtype).tolist() == rows
+    return oracles
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
@@ -103,3 +123,17 @@ def test_agrees_without_mirrors():
 def test_agrees_with_other_times():
     scenario = Scenario(late=0.05, mirror_loss=0.05, faults=("loss:spine-2:rate=0.3",))
     compare(scenario, 9, JoinSettings(timeout_us=300_000, settle_us=50_000, slot_us=250_000, sample_one_in=7))
+
+
+def test_turns_are_seen_where_switches_have_chips():
+    scenario = SCENARIOS["chips"]
+    found = {
+        (CHIPS.node_name(turn[0]), turn[1:3]): counts
+        for plain in compare(scenario, 3)
+        for slot in plain.slots.values()
+        for turn, counts in slot.tables.turns.items()
+    }
+    assert {where for where, _ in found} == {"spine-1", "spine-2"}
+    ways = {way for _, way in found}
+    assert ways >= {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert all(sum(counts[what] for counts in found.values()) for what in range(3))

@@ -1,0 +1,20 @@
+"""The mapped arrays of an evidence message that are worked out when a slot closes."""
+
+from __future__ import annotations
+
+from streams.closing import Closed
+from streams.places import Places
+from streams.turns import Chips, turn_rows
+
+
+class Tables:
+    """Builds the arrays; holds what is looked up of a fabric."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._chips = Chips(places.index)
+
+    def __call__(self, closed: Closed) -> dict[str, bytes]:
+        """Arrays by their names in the head of `link-evidence`, as bytes of packed rows."""
+        rows = {"turns": turn_rows(closed, self._places, self._chips)}
+        return {name: table.tobytes() for name, table in rows.items()}

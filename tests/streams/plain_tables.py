@@ -1,0 +1,132 @@
+"""What the mapped arrays of evidence hold, counted in plain Python, one probe at a time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+Hop = dict[str, Any]
+Link = tuple[int, int]
+
+
+@dataclass
+class Told:
+    """What the plain join knows of one probe. `ends`: nodes by role, None where not known."""
+
+    probe: dict[str, Any]
+    legs: list[list[Hop]]
+    ends: dict[str, int | None]
+    what: str
+    place: Link | None
+    leg: int
+    altered: Alteration | None
+
+    @property
+    def replied(self) -> bool:
+        return self.probe["rtt_ns"] >= 0
+
+    @property
+    def answered(self) -> bool:
+        return self.replied or bool(self.legs[2])
+
+
+@dataclass
+class Alteration:
+    place: Link | None
+    leg: int
+    good: Hop | None
+    bad: Hop
+
+
+class PlainTables:
+    """The arrays of one slot."""
+
+    def __init__(self) -> None:
+        self.turns: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+
+    def add(self, net: Any, told: Told) -> None:
+        self._add_turns(net, told)
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        return {"turns": [(*turn, *counts) for turn, counts in sorted(self.turns.items())]}
+
+    # -- turns ------------------------------------------------------------------------------------
+
+    def _add_turns(self, net: Any, told: Told) -> None:
+        ways = {}
+        for leg, hops in enumerate(told.legs):
+            for i, hop in enumerate(hops):
+                here = hop["switch"]
+                came, left = link_before(net, told, leg, i), link_after(net, told, leg, i)
+                ways[id(hop)] = came
+                if several(net, here) and came and left:
+                    self._turn(net, here, came, left, leg, 0)
+        known_silent = told.ends["target"] in net.server and not net.server[told.ends["target"]].answers
+        lost = told.what in ("network_loss", "unobserved") or (
+            told.what == "host_silent" and not known_silent
+        )
+        if lost and told.place and told.leg >= 0 and told.legs[told.leg]:
+            last = told.legs[told.leg][-1]
+            if last["switch"] == told.place[0] and several(net, last["switch"]) and ways[id(last)]:
+                self._turn(net, last["switch"], ways[id(last)], told.place, told.leg, 1)
+        change = told.altered
+        if change and change.place and change.good and change.good["leg"] == change.leg:
+            here = change.good["switch"]
+            if here == change.place[0] and several(net, here) and ways[id(change.good)]:
+                self._turn(net, here, ways[id(change.good)], change.place, change.leg, 2)
+
+    def _turn(self, net: Any, switch: int, came: Link, left: Link, leg: int, what: int) -> None:
+        out = -1 if left[1] < 0 else chip_towards(net, switch, left[1])
+        self.turns[switch, chip_towards(net, switch, came[0]), out, leg][what] += 1
+
+
+def several(net: Any, node: int) -> bool:
+    return node in net.switches and len(net.switches[node].chips) > 1
+
+
+def chip_towards(net: Any, node: int, peer: int) -> int:
+    """Place of the chip that owns the port towards a neighbour."""
+    switch = net.switches[node]
+    (label,) = (port.chip for port in switch.ports if port.peer == net.name(peer))
+    return [chip.label for chip in switch.chips].index(label)
+
+
+def link_between(net: Any, a: Hop, b: Hop) -> tuple[Link | None, Link | None]:
+    """The link after the first of two hops and the one before the second."""
+    near, far = a["switch"], b["switch"]
+    if net.cable(near, far):
+        return (near, far), (near, far)
+    middle = [m for m in net.switches if net.cable(near, m) and net.cable(m, far)]
+    if a["ttl"] - b["ttl"] == 2 and len(middle) == 1 and near in net.switches and far in net.switches:
+        return (near, middle[0]), (middle[0], far)
+    return None, None
+
+
+def link_before(net: Any, told: Told, leg: int, i: int) -> Link | None:
+    hops, ends = told.legs[leg], told.ends
+    here = hops[i]["switch"]
+    if i:
+        return link_between(net, hops[i - 1], hops[i])[1]
+    if leg == 1 and ends["via"] is not None:
+        sender, entry = None, ends["via"]
+    elif leg == 2:
+        sender, entry = ends["target"], ends["tor"]
+    else:
+        sender, entry = ends["prober"], ends["attached"]
+    return net.cable(sender, here) if here == entry else net.cable(entry, here)
+
+
+def link_after(net: Any, told: Told, leg: int, i: int) -> Link | None:
+    hops, ends = told.legs[leg], told.ends
+    here = hops[i]["switch"]
+    if i + 1 < len(hops):
+        return link_between(net, hops[i], hops[i + 1])[0]
+    receiver, end, arrived = (
+        (None, ends["via"], bool(told.legs[1]) or told.answered),
+        (ends["target"], ends["tor"], told.answered),
+        (ends["prober"], ends["attached"], told.replied),
+    )[leg]
+    if not arrived:
+        return None
+    return net.cable(here, receiver) if here == end else net.cable(here, end)
