@@ -26,8 +26,8 @@ from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME, gather
 
 #: A message may not exceed the topic's `message_bytes_max` (1 MiB); this leaves room for its head.
 MESSAGE_BYTES_MAX = 900_000
-#: DESIGN section 5: an idle source says so each second, to every partition.
-HEARTBEAT_US = 1_000_000
+#: An idle source says so every so often, to every partition: what is open there waits for its promise.
+HEARTBEAT_US = 250_000
 
 _ALTERED_OVERHEAD_BYTES = 16
 _ROWS = {topics.OUTCOMES: (OUTCOME.dtype, "sent_at_us"), topics.DIGESTS: (DIGEST.dtype, "observed_at_us")}

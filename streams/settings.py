@@ -14,7 +14,7 @@ class JoinSettings:
     #: How long mirrored copies may be under way after that.
     settle_us: int = 500_000
     #: Length of a slot of link evidence.
-    slot_us: int = 1_000_000
+    slot_us: int = 250_000
     #: How far collectors' clocks may be off the Probers'.
     skew_max_us: int = 1_000_000
     #: One in so many plain ok probes is kept in `probe-results`.

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from streams.watermark import NO_WATERMARK_US
 
 NO_SLOT = -(2**62)
-#: After a longer pause only the slots with content and the last one are published.
-EMPTY_RUN_MAX = 60
+#: After a longer pause, in slots, only those with content and the last one are published.
+EMPTY_RUN_MAX = 240
 
 
 @dataclass(frozen=True, slots=True)

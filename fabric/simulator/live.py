@@ -76,7 +76,7 @@ class LiveSimulation:
         *,
         faults: Sequence[FaultSpec] = (),
         on_injected: Callable[[FaultSpec, int], None] = lambda spec, started_ns: None,
-        tick_s: float = 0.2,
+        tick_s: float = 0.125,
         now_us: Callable[[], int] = lambda: time.time_ns() // 1_000,
         wait: Callable[[float], object] | None = None,
     ) -> None:

@@ -196,7 +196,7 @@ def faults_of(merged: list[bytes], rng: np.random.Generator | None) -> list[tupl
     while at < len(merged):
         if rng is not None and rng.random() < 0.008:  # a restart reads 30 s again
             localiser, at = Localiser(SMALL, 3, state), acknowledged
-        located = localiser.step(at, START_US // 1_000 + at * 200, merged[at])
+        located = localiser.step(at, START_US // 1_000 + at * 50, merged[at])
         at += 1
         assert not located.dead_letters
         for event in located.faults:
