@@ -31,10 +31,14 @@ class Outbox:
         self._rows = np.concatenate([self._rows, outcomes], dtype=OUTCOME.dtype)
         self._known_at_us = np.concatenate([self._known_at_us, np.repeat(last_us, sizes)])
 
+    def clear(self) -> None:
+        """Forget everything, as a Prober does that ends."""
+        self._rows, self._known_at_us = self._rows[:0], self._known_at_us[:0]
+
     def take(self, now_us: int, simulated_until_us: int) -> tuple[NDArray[np.void], int]:
         """Outcomes known by now, and the low watermark: the send time before which none is missing.
 
-        simulated_until_us: probes sent before it have been added.
+        simulated_until_us: probes sent before it have been added, by the clock that stamped them.
         """
         known = self._known_at_us <= now_us
         rows = gather(self._rows, known)

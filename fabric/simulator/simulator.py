@@ -36,6 +36,7 @@ from fabric.simulator.ledger import Ledger
 from fabric.simulator.mirrors import Mirrors
 from fabric.simulator.routes import NO_LINK, Routes
 from fabric.simulator.settings import SimulatorSettings
+from fabric.simulator.sources import Sources
 from fabric.simulator.tally import HARMED_MAX, FaultTally, TallyBook
 from fabric.simulator.truth import Truth
 from fabric.simulator.walk import Packets, Walk, join_packets
@@ -84,6 +85,7 @@ class Simulator:
         self._ends = _Ends(self._index, self._routes)
         self._hosts = Hosts(self._index, seed, self.settings)
         self._clocks = Clocks(fabric, seed, self.settings)
+        self.sources = Sources(self._clocks, self.faults)
         self._mirrors = Mirrors(self._index, self._routes, self._clocks, seed, self.settings)
 
     def inject(self, spec: FaultSpec, start_us: int) -> int:
