@@ -27,6 +27,7 @@ mapping of `number`, `name`, `chip` and `peer`.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
@@ -86,6 +87,18 @@ def parse_fabric(text: str, source: str = "inventory") -> Fabric:
 
     Raises InventoryError with the line of the first thing that is wrong.
     """
+    # A large document makes millions of objects, none of them garbage. To look for garbage among them again
+    # and again takes longer than to read it.
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        return _parse(text, source)
+    finally:
+        if was_on:
+            gc.enable()
+
+
+def _parse(text: str, source: str) -> Fabric:
     document = compose_record(text, source, "the inventory")
     lines: dict[Where, int] = {(key,): document.line_of(key) for key in _SETTINGS}
     fabric = Fabric(

@@ -1,4 +1,4 @@
-"""`fabric show` and `plan`: what the network is, and what would be probed."""
+"""`fabric show`, `fabric generate` and `plan`: what the network is, and what would be probed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 
 from bytetracker.commands.options import config_option, fabric_option
 from bytetracker.settings import load_settings
-from fabric.inventory import load_fabric
+from fabric.inventory import dump_fabric, load_fabric
 from fabric.show import fabric_document, fabric_text
 
 
@@ -25,6 +25,13 @@ def show(fabric_name: str, as_json: bool) -> None:
     """List switches, links, servers and Probers."""
     network = load_fabric(fabric_name)
     click.echo(json.dumps(fabric_document(network), indent=2) if as_json else fabric_text(network))
+
+
+@fabric.command()
+@fabric_option
+def generate(fabric_name: str) -> None:
+    """Write a fabric as an inventory file, to start one's own from."""
+    click.echo(dump_fabric(load_fabric(fabric_name)), nl=False)
 
 
 @click.command()

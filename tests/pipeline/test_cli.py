@@ -21,11 +21,12 @@ from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
 from bytetracker.embedded.process import free_port
 from bytetracker.topics_admin import create_topics
 from fabric.faults import KINDS
+from fabric.inventory import load_fabric
 from tests.pipeline.commands import until
 
 COMMANDS = {
     *("demo", "lab", "fabric show", "plan", "decode", "replay", "prober", "collector", "worker", "sink"),
-    *("topics create", "migrate", "sql", "version"),
+    *("fabric generate", "topics create", "migrate", "sql", "version"),
 }
 RECORD_KEYS = {
     *("frame", "exporter", "erspan_type", "session", "sequence", "inner_src", "inner_dst", "protocol"),
@@ -142,6 +143,16 @@ def test_fabric_as_json(name: str) -> None:
     assert links == {(b, a) for a, b in links}
     names = {switch["name"] for switch in document["switches"]}
     assert {server["tor"] for server in document["servers"]} <= names
+
+
+@pytest.mark.parametrize("name", ["tiny", "dci"])
+def test_a_generated_inventory_is_the_fabric(name: str, tmp_path: Path) -> None:
+    code, out, _ = _invoke("fabric", "generate", "--fabric", name)
+    assert code == 0
+    path = tmp_path / "inventory.yaml"
+    path.write_text(out)
+    assert load_fabric(path) == load_fabric(name)
+    assert _invoke("fabric", "show", "--fabric", str(path)) == _invoke("fabric", "show", "--fabric", name)
 
 
 def test_plan_as_json() -> None:
