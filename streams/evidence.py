@@ -6,6 +6,7 @@ Legs and directions are never merged: most real losses are one-directional.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,10 @@ from schemas.rows import EVIDENCE, rows_of
 from streams.closing import Closed
 from streams.pairs import PairCounts
 from streams.places import LEGS, Places
+from streams.tally import tally
 from streams.verdict import Verdict, counts_as_lost
 
+I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 
@@ -25,66 +28,31 @@ EXAMPLES_MAX = 300
 
 @dataclass(slots=True)
 class Slot:
-    """Evidence of one slot while its probes close. Counters are i4[places * LEGS]."""
+    """Evidence of one slot until it goes out. `rows`: EVIDENCE rows, in the order of places and legs."""
 
-    cells: int
-    passed: I4 = field(init=False)
-    lost: I4 = field(init=False)
-    altered: I4 = field(init=False)
-    missing: I4 = field(init=False)
+    rows: np.ndarray = field(default_factory=lambda: np.empty(0, EVIDENCE.dtype))
     verdicts: I8 = field(default_factory=lambda: np.zeros(len(Verdict), np.int64))
     pairs: PairCounts = field(default_factory=PairCounts)
     #: Further mapped arrays of the message, by name (see streams.tables).
     tables: dict[str, bytes] = field(default_factory=dict)
+    #: The first few probes of every place that lost or altered some.
+    examples: list[dict[str, Any]] = field(default_factory=list)
     digests: int = 0
     late_outcomes: int = 0
     late_digests: int = 0
     duplicates: int = 0
     mirrors: dict[int, list[int]] = field(default_factory=dict)
-    examples: dict[tuple[int, int], list[tuple[int, int]]] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        for name in ("passed", "lost", "altered", "missing"):
-            setattr(self, name, np.zeros(self.cells, np.int32))
-
-    def add(self, closed: Closed) -> None:
+    def add(self, closed: Closed, places: Places) -> None:
         """Count the probes of this slot: they close together, so this is called once."""
-        probes, judgement = closed.probes, closed.judgement
-        for cells, counter in ((closed.seen.passed, self.passed), (closed.seen.missing, self.missing)):
-            np.add(counter, np.bincount(cells, minlength=self.cells), out=counter, casting="unsafe")
-        self.verdicts += np.bincount(judgement.verdict, minlength=len(Verdict))
-        self.pairs.add(probes, judgement)
+        self.verdicts += np.bincount(closed.judgement.verdict, minlength=len(Verdict))
+        self.pairs.add(closed.probes, closed.judgement)
         doubled = int(closed.hops.doubled.sum())
         self.duplicates += doubled
         self.digests += doubled + len(closed.hops)
-        lost = np.flatnonzero(counts_as_lost(judgement, probes))
-        self._add_wrong(self.lost, closed, lost, judgement.place, judgement.leg, judgement.verdict)
-        # A packet that was altered was so whatever became of it afterwards.
-        altered = np.flatnonzero(closed.altered.place >= 0)
-        known = (judgement.verdict == Verdict.ALTERED) | (judgement.verdict == Verdict.CORRUPTED)
-        verdict = np.where(known, judgement.verdict, np.int8(Verdict.ALTERED))
-        self._add_wrong(self.altered, closed, altered, closed.altered.place, closed.altered.leg, verdict)
-
-    def _add_wrong(
-        self,
-        counter: I4,
-        closed: Closed,
-        rows: I8,
-        place: I4,
-        leg: NDArray[np.int8],
-        verdict: NDArray[np.int8],
-    ) -> None:
-        """Count the probes in `rows` where they came to harm; other columns of shape (p,)."""
-        if not len(rows):
-            return
-        cell = place[rows].astype(np.int64) * LEGS + leg[rows]
-        np.add(counter, np.bincount(cell, minlength=self.cells), out=counter, casting="unsafe")
-        # Examples must not depend on how the closing was cut into steps: the smallest IDs win.
-        for row, one_cell in zip(rows.tolist(), cell.tolist(), strict=True):
-            kept = self.examples.setdefault((one_cell, int(verdict[row])), [])
-            kept.append((int(closed.probes.sent_at_us[row]), int(closed.probes.probe_id[row])))
-            if len(kept) > 4 * EXAMPLES_PER_PLACE:
-                kept[:] = sorted(kept)[:EXAMPLES_PER_PLACE]
+        lost, altered = _lost(closed), _altered(closed)
+        self.rows = _rows(closed, lost, altered, places)
+        self.examples = _examples(closed, lost, altered, places)
 
     def count_mirrors(self, switch: int, received: int, lost: int) -> None:
         """Add what a collector counted of one exporter."""
@@ -92,44 +60,71 @@ class Slot:
         counts[0] += received
         counts[1] += lost
 
-    @property
-    def is_empty(self) -> bool:
-        return not (
-            self.verdicts.any() or self.late_outcomes or self.late_digests or self.duplicates or self.mirrors
-        )
 
-    def rows(self, places: Places) -> np.ndarray:
-        """EVIDENCE rows of all cells on which anything was counted, in the order of cells."""
-        cell = np.flatnonzero(self.passed | self.lost | self.altered | self.missing)
-        place = cell // LEGS
-        return rows_of(
-            EVIDENCE,
+@dataclass(frozen=True, slots=True)
+class _Harmed:
+    """Probes that came to harm, shape (h,): their rows, the cells where, and the verdicts they tell."""
+
+    probe: I8
+    cell: I4
+    verdict: I1
+
+
+def _lost(closed: Closed) -> _Harmed:
+    judgement = closed.judgement
+    probe = np.flatnonzero(counts_as_lost(judgement, closed.probes))
+    return _Harmed(probe, judgement.place[probe] * LEGS + judgement.leg[probe], judgement.verdict[probe])
+
+
+def _altered(closed: Closed) -> _Harmed:
+    """A packet that was altered was so whatever became of it afterwards."""
+    altered = closed.altered
+    probe = np.flatnonzero(altered.place >= 0)
+    verdict = closed.judgement.verdict[probe]
+    known = (verdict == Verdict.ALTERED) | (verdict == Verdict.CORRUPTED)
+    told = np.where(known, verdict, np.int8(Verdict.ALTERED))
+    return _Harmed(probe, altered.place[probe] * LEGS + altered.leg[probe], told)
+
+
+def _rows(closed: Closed, lost: _Harmed, altered: _Harmed, places: Places) -> np.ndarray:
+    seen = closed.seen
+    cell, (n_passed, n_missing, n_lost, n_altered) = tally(seen.passed, seen.missing, lost.cell, altered.cell)
+    place, leg = np.divmod(cell, np.int32(LEGS))
+    return rows_of(
+        EVIDENCE,
+        {
+            "from_node": places.from_node[place],
+            "to_node": places.to_node[place],
+            "leg": leg,
+            "passed": n_passed,
+            "lost": n_lost,
+            "altered": n_altered,
+            "mirror_missing": n_missing,
+        },
+        len(cell),
+    )
+
+
+def _examples(closed: Closed, lost: _Harmed, altered: _Harmed, places: Places) -> list[dict[str, Any]]:
+    probe = np.concatenate([lost.probe, altered.probe])
+    cell = np.concatenate([lost.cell, altered.cell])
+    verdict = np.concatenate([lost.verdict, altered.verdict])
+    order = np.lexsort((probe, verdict, cell))  # probes stand in the order of sending
+    probe, cell, verdict = probe[order], cell[order], verdict[order]
+    n = EXAMPLES_PER_PLACE
+    is_chosen = np.ones(len(order), np.bool_)
+    is_chosen[n:] = (cell[n:] != cell[:-n]) | (verdict[n:] != verdict[:-n])
+    records: list[dict[str, Any]] = []
+    for i in np.flatnonzero(is_chosen)[:EXAMPLES_MAX].tolist():
+        place, leg = divmod(int(cell[i]), LEGS)
+        records.append(
             {
-                "from_node": places.from_node[place],
-                "to_node": places.to_node[place],
-                "leg": cell % LEGS,
-                "passed": self.passed[cell],
-                "lost": self.lost[cell],
-                "altered": self.altered[cell],
-                "mirror_missing": self.missing[cell],
-            },
-            len(cell),
+                "from_node": int(places.from_node[place]),
+                "to_node": int(places.to_node[place]),
+                "leg": leg,
+                "verdict": Verdict(int(verdict[i])).label,
+                "probe_id": int(closed.probes.probe_id[probe[i]]),
+                "sent_at_us": int(closed.probes.sent_at_us[probe[i]]),
+            }
         )
-
-    def example_records(self, places: Places) -> list[dict[str, int | str]]:
-        """The first few probes of every cell that lost or altered some."""
-        records: list[dict[str, int | str]] = []
-        for (cell, verdict), kept in sorted(self.examples.items()):
-            place, leg = divmod(cell, LEGS)
-            records += [
-                {
-                    "from_node": int(places.from_node[place]),
-                    "to_node": int(places.to_node[place]),
-                    "leg": leg,
-                    "verdict": Verdict(verdict).label,
-                    "probe_id": probe_id,
-                    "sent_at_us": sent_at_us,
-                }
-                for sent_at_us, probe_id in sorted(kept)[:EXAMPLES_PER_PLACE]
-            ]
-        return records[:EXAMPLES_MAX]
+    return records

@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from streams.evidence import Slot
-from streams.places import Places
 from streams.settings import JoinSettings
 from streams.slots import DueSlot
 from streams.verdict import Verdict
 
 
-def head(partition: int, due: DueSlot, slot: Slot, places: Places, settings: JoinSettings) -> dict[str, Any]:
+def head(partition: int, due: DueSlot, slot: Slot, settings: JoinSettings) -> dict[str, Any]:
     """Fields of `link-evidence`; mapped arrays are bytes."""
     number = due.slot
     return {
@@ -30,7 +29,7 @@ def head(partition: int, due: DueSlot, slot: Slot, places: Places, settings: Joi
             {"switch": switch, "received": counts[0], "lost": counts[1]}
             for switch, counts in sorted(slot.mirrors.items())
         ],
-        "examples": slot.example_records(places),
+        "examples": slot.examples,
         "pairs": slot.pairs.rows().tobytes(),
         **slot.tables,
     }

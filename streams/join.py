@@ -30,7 +30,7 @@ from streams.hops import ttl_on_arrival
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
 from streams.open_rows import OpenRows, gather
-from streams.places import LEGS, Places
+from streams.places import Places
 from streams.probes import ProbeColumns, Probes
 from streams.records import PacketKey, Packets, Recorder, sampled
 from streams.settings import JoinSettings
@@ -237,14 +237,14 @@ class PartitionJoin:
         """The slot of a time; before any watermark is known, one that waits for it."""
         if time_us <= NO_WATERMARK_US:
             if self._early is None:
-                self._early = Slot(0)
+                self._early = Slot()
             return self._early
         return self._slot(self._clock.slot_of(time_us))
 
     def _slot(self, number: int) -> Slot:
         slot = self._slots.get(number)
         if slot is None:
-            slot = Slot(self._network.places.count * LEGS)
+            slot = Slot()
             if not self._clock.is_done(number):  # else read again after a restart: published already
                 self._slots[number] = slot
         return slot
@@ -289,7 +289,7 @@ class PartitionJoin:
         if self._clock.is_done(number):
             return  # read again after a restart: already published
         slot = self._slot(number)
-        slot.add(closed)
+        slot.add(closed, self._network.places)
         slot.tables = self._network.tables(closed)
         output.probes_closed += len(closed.probes)
         odd = closed.judgement.verdict != Verdict.OK
@@ -309,9 +309,9 @@ class PartitionJoin:
 
     def _emit(self, output: Output) -> None:
         for due in self._clock.take_due(self._slots):
-            slot = self._slots.pop(due.slot, None) or Slot(self._network.places.count * LEGS)
-            head = heads.head(self.partition, due, slot, self._network.places, self._settings)
-            output.evidence.append((head, slot.rows(self._network.places)))
+            slot = self._slots.pop(due.slot, None) or Slot()
+            head = heads.head(self.partition, due, slot, self._settings)
+            output.evidence.append((head, slot.rows))
         while self._packet_ages and self._packet_ages[0][0] < self._clock.done_us:
             self._packets.pop(self._packet_ages.popleft()[1], None)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,40 +16,35 @@ from streams.probes import Probes
 
 I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
-I8 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class Sightings:
-    """Cells (place * LEGS + leg) that probes passed or where a mirror copy is missing, each with the
-    row of the probe that says so: i8[n] and i4[n]."""
+    """Cells (place * LEGS + leg) that probes passed, and where a mirror copy is missing: one entry each
+    time, i4[n] and i4[m]."""
 
-    passed: I8
-    passed_by: I4
-    missing: I8
-    missing_by: I4
+    passed: I4
+    missing: I4
 
 
 def sightings(
     probes: Probes, hops: Hops, legs: Legs, crossings: Crossings, bridges: Bridges, places: Places
 ) -> Sightings:
     """Everything the probes crossed for certain, and which mirror copies should have been there."""
-    passed: list[tuple[I8, I4]] = []
-    missing: list[tuple[I8, I4]] = []
+    passed: list[I4] = []
+    missing: list[I4] = []
 
-    def add(to: list[tuple[I8, I4]], link: I4, leg: I1 | int, probe: I4, where: Bools | None = None) -> None:
-        keep = link >= 0 if where is None else (link >= 0) & where
-        cell = link.astype(np.int64) * LEGS + leg
-        to.append((cell[keep], probe[keep]))
+    def add(to: list[I4], link: I4, leg: I1 | int, where: Bools | None = None) -> None:
+        cell = link * np.int32(LEGS) + leg
+        to.append(cell[link >= 0 if where is None else (link >= 0) & where])
 
-    add(passed, crossings.link, hops.leg[crossings.at], hops.probe[crossings.at])
-    leg, probe = hops.leg[bridges.at], hops.probe[bridges.at]
-    add(passed, bridges.into, leg, probe)
-    add(passed, bridges.out, leg, probe)
-    add(missing, bridges.into, leg, probe)
+    add(passed, crossings.link, hops.leg[crossings.at])
+    leg = hops.leg[bridges.at]
+    add(passed, bridges.into, leg)
+    add(passed, bridges.out, leg)
+    add(missing, bridges.into, leg)
 
-    everyone = np.arange(len(probes), dtype=np.int32)
     tor, attached, via = (
         places.switch_row(n) for n in (probes.tor_node, probes.attached_node, probes.via_node)
     )
@@ -61,35 +55,29 @@ def sightings(
 
     # From the Prober into the network, and from the decapsulating ToR on.
     uplink = link(probes.prober_node, probes.attached_node)
-    add(passed, uplink, Leg.ENCAPSULATED, everyone, first_enc == attached)
+    add(passed, uplink, Leg.ENCAPSULATED, first_enc == attached)
     bare = ~legs.seen(Leg.ENCAPSULATED) & (first_probe == attached)
-    add(passed, uplink, Leg.PROBE, everyone, bare)
-    add(passed, places.between_switches(via, first_probe), Leg.PROBE, everyone, last_enc == via)
+    add(passed, uplink, Leg.PROBE, bare)
+    add(passed, places.between_switches(via, first_probe), Leg.PROBE, last_enc == via)
 
     # Into the server and out of it.
     to_host = link(probes.tor_node, probes.target_node)
-    add(passed, to_host, Leg.PROBE, everyone, answered)
-    add(passed, link(probes.target_node, probes.tor_node), Leg.REPLY, everyone, answered)
+    add(passed, to_host, Leg.PROBE, answered)
+    add(passed, link(probes.target_node, probes.tor_node), Leg.REPLY, answered)
     short = answered & (last_probe >= 0) & (last_probe != tor)
-    add(passed, places.between_switches(last_probe, tor), Leg.PROBE, everyone, short)
-    add(missing, places.between_switches(last_probe, tor), Leg.PROBE, everyone, short)
+    add(passed, places.between_switches(last_probe, tor), Leg.PROBE, short)
+    add(missing, places.between_switches(last_probe, tor), Leg.PROBE, short)
     add(
         missing,
         link(probes.target_node, probes.tor_node),
         Leg.REPLY,
-        everyone,
         legs.seen(Leg.REPLY) & (first_reply != tor),
     )
 
     # Back into the Prober.
     replied = probes.rtt_ns >= 0
-    add(passed, link(probes.attached_node, probes.prober_node), Leg.REPLY, everyone, replied)
+    add(passed, link(probes.attached_node, probes.prober_node), Leg.REPLY, replied)
     short = replied & (last_reply >= 0) & (last_reply != attached)
-    add(passed, places.between_switches(last_reply, attached), Leg.REPLY, everyone, short)
-    add(missing, places.between_switches(last_reply, attached), Leg.REPLY, everyone, short)
-    return Sightings(*_join(passed), *_join(missing))
-
-
-def _join(parts: Iterable[tuple[I8, I4]]) -> tuple[I8, I4]:
-    cells, probes = zip(*parts, strict=True)
-    return np.concatenate(cells), np.concatenate(probes)
+    add(passed, places.between_switches(last_reply, attached), Leg.REPLY, short)
+    add(missing, places.between_switches(last_reply, attached), Leg.REPLY, short)
+    return Sightings(np.concatenate(passed), np.concatenate(missing))
