@@ -22,14 +22,15 @@ T = TypeVar("T", bound=np.generic)
 
 _LEG_SLOTS = 4  # three legs, rounded up
 #: Longest loop that is looked for, hops: down and up again over all tiers.
-_LOOP_HOPS = 6
+LOOP_HOPS = 6
 
 
 @dataclass(frozen=True, slots=True)
 class Legs:
     """`row`: shape (m,), switch row of each hop. `start`, `end`: shape (p, 4), hops of each probe and
     leg. Per probe: `off_path` (not valley-free, no such cable, a loop, or through a drained switch),
-    `looped` (a switch twice on a leg), and `loop_row` and `loop_leg`, the last switch seen twice."""
+    `looped` (a switch twice on a leg), and `loop_row` and `loop_leg`, the last switch seen twice.
+    `goes_round`: shape (p, 4), which of its legs do."""
 
     row: I4
     start: I8
@@ -38,6 +39,7 @@ class Legs:
     looped: Bools
     loop_row: I4
     loop_leg: I1
+    goes_round: Bools
 
     def seen(self, leg: Leg) -> Bools:
         """Whether there is a hop on a leg, be it of an unknown switch: bool[p]."""
@@ -96,8 +98,9 @@ def trace(probes: Probes, hops: Hops, places: Places) -> tuple[Legs, Crossings]:
     suspicious[hops.probe[at[(link < 0) & (gap == 1)]]] = True
     suspicious[hops.probe[_valleys(slot, row, at, places)]] = True
     suspicious[hops.probe[places.index.drained[row] & (row >= 0)]] = True
-    looped, loop_row, loop_leg = _loops(hops, slot, row, count)
-    return Legs(row, start, end, suspicious | looped, looped, loop_row, loop_leg), crossings
+    goes_round, loop_row, loop_leg = _loops(hops, slot, row, count)
+    looped = loop_leg >= 0
+    return Legs(row, start, end, suspicious | looped, looped, loop_row, loop_leg, goes_round), crossings
 
 
 def _valleys(slot: I8, row: I4, at: I8, places: Places) -> I8:
@@ -114,14 +117,14 @@ def _valleys(slot: I8, row: I4, at: I8, places: Places) -> I8:
 def _loops(hops: Hops, slot: I8, row: I4, count: int) -> tuple[Bools, I4, I1]:
     """Switches that a leg passes twice. One that goes round has a repeat within a few hops; a path
     that turns back at the top is valley-free and repeats its switches all the same."""
-    looped = np.zeros(count, np.bool_)
+    goes_round = np.zeros((count, _LEG_SLOTS), np.bool_)
     loop_row = np.full(count, -1, np.int32)
     loop_leg = np.full(count, -1, np.int8)
     repeat = np.zeros(len(hops), np.bool_)
-    for lag in range(1, min(_LOOP_HOPS, len(hops) - 1) + 1):
+    for lag in range(1, min(LOOP_HOPS, len(hops) - 1) + 1):
         repeat[lag:] |= (slot[lag:] == slot[:-lag]) & (hops.switch[lag:] == hops.switch[:-lag])
     again = np.flatnonzero(repeat)
-    looped[hops.probe[again]] = True
+    goes_round[hops.probe[again], hops.leg[again]] = True
     loop_row[hops.probe[again]] = row[again]
     loop_leg[hops.probe[again]] = hops.leg[again]
-    return looped, loop_row, loop_leg
+    return goes_round, loop_row, loop_leg

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from streams.closing import Closed
+from streams.distances import Distances
 from streams.places import Places
+from streams.strays import stray_rows
 from streams.turns import Chips, turn_rows
 
 
@@ -13,8 +15,12 @@ class Tables:
     def __init__(self, places: Places) -> None:
         self._places = places
         self._chips = Chips(places.index)
+        self._distances = Distances(places.index)
 
     def __call__(self, closed: Closed) -> dict[str, bytes]:
         """Arrays by their names in the head of `link-evidence`, as bytes of packed rows."""
-        rows = {"turns": turn_rows(closed, self._places, self._chips)}
+        rows = {
+            "turns": turn_rows(closed, self._places, self._chips),
+            "strays": stray_rows(closed, self._places, self._distances),
+        }
         return {name: table.tobytes() for name, table in rows.items()}

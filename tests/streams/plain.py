@@ -365,7 +365,8 @@ class PlainJoin:
         if origin is not None and ends["tor"] is not None:
             slot.pairs[probe["kind"], origin, ends["tor"]].append((verdict.what, probe["rtt_ns"]))
         self.count(slot, probe, legs, ends, verdict)
-        told = Told(probe, legs, ends, verdict.what, verdict.place, verdict.leg, altered)
+        odd = self.loop(legs) is not None or any(self.is_odd(hops) for hops in legs)
+        told = Told(probe, legs, ends, verdict.what, verdict.place, verdict.leg, altered, odd)
         slot.tables.add(self.net, told)
         if verdict.what != "ok" or self.sampled(probe):
             self.results.append(self.record(probe, legs, ends, verdict))

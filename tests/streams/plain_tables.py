@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 Hop = dict[str, Any]
@@ -21,6 +22,7 @@ class Told:
     place: Link | None
     leg: int
     altered: Alteration | None
+    odd: bool  # a path that is not valley-free, not cabled, drained, or goes round
 
     @property
     def replied(self) -> bool:
@@ -44,12 +46,17 @@ class PlainTables:
 
     def __init__(self) -> None:
         self.turns: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.strays: dict[tuple[int, int, int, int], int] = defaultdict(int)
 
     def add(self, net: Any, told: Told) -> None:
         self._add_turns(net, told)
+        self._add_strays(net, told)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        return {"turns": [(*turn, *counts) for turn, counts in sorted(self.turns.items())]}
+        return {
+            "turns": [(*turn, *counts) for turn, counts in sorted(self.turns.items())],
+            "strays": [(*stray, count) for stray, count in sorted(self.strays.items())],
+        }
 
     # -- turns ------------------------------------------------------------------------------------
 
@@ -79,6 +86,58 @@ class PlainTables:
     def _turn(self, net: Any, switch: int, came: Link, left: Link, leg: int, what: int) -> None:
         out = -1 if left[1] < 0 else chip_towards(net, switch, left[1])
         self.turns[switch, chip_towards(net, switch, came[0]), out, leg][what] += 1
+
+    # -- strays -----------------------------------------------------------------------------------
+
+    def _add_strays(self, net: Any, told: Told) -> None:
+        if told.replied and not told.odd:
+            return
+        for leg, hops in enumerate(told.legs):
+            switches = [hop["switch"] for hop in hops]
+            in_loop = told.what == "loop" and told.leg == leg
+            rounds = in_loop or len(set(switches)) < len(switches)
+            entry = told.ends["tor" if leg == 2 else "attached"]
+            destination = told.ends[("via", "tor", "attached")[leg]]
+            for i, (a, b) in enumerate(pairwise(hops)):
+                if self._is_wrong(net, told, destination, a, b):
+                    is_next = a["ttl"] - b["ttl"] == 1 and b["switch"] in net.switches
+                    came = a["switch"] == entry if i == 0 else hops[i - 1]["ttl"] - a["ttl"] == 1
+                    back = not is_next or not came or b["switch"] in switches[:i]
+                    verdict = 5 if rounds and back else 6
+                    self.strays[verdict, a["switch"], b["switch"] if is_next else -1, leg] += 1
+                    break
+            else:
+                if in_loop and told.place:
+                    self.strays[5, told.place[0], -1, leg] += 1
+
+    def _is_wrong(self, net: Any, told: Told, destination: int | None, a: Hop, b: Hop) -> bool:
+        near, far, gap = a["switch"], b["switch"], a["ttl"] - b["ttl"]
+        if near not in net.switches:
+            return False
+        if gap == 1 and not net.cable(near, far):
+            return True
+        if far not in net.switches:
+            return False
+        if net.switches[far].drained and far != destination:
+            return True
+        left = hops_left(net, near, destination), hops_left(net, far, destination)
+        return None not in left and left[0] - left[1] != gap and (gap == 1 or told.odd)
+
+
+def hops_left(net: Any, switch: int, destination: int | None) -> int | None:
+    """Hops on the shortest way to a switch; drained switches carry no transit."""
+    if destination is None:
+        return None
+    hops, queue = {destination: 0}, deque([destination])
+    while queue:
+        here = queue.popleft()
+        if here != destination and net.switches[here].drained:
+            continue
+        for a, b in net.links:
+            if b == here and a in net.switches and a not in hops:
+                hops[a] = hops[here] + 1
+                queue.append(a)
+    return hops.get(switch)
 
 
 def several(net: Any, node: int) -> bool:
