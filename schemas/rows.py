@@ -6,6 +6,7 @@ since 1970 have 19), durations are nanoseconds.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from enum import IntEnum, IntFlag
 
 import numpy as np
@@ -239,3 +240,12 @@ def gather(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
     """
     items = rows.view(np.dtype((np.void, rows.dtype.itemsize)))
     return np.asarray(items[index].view(rows.dtype))
+
+
+def join(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Structured rows of one dtype, one part after another: at least one part. See `gather` for why."""
+    dtype = parts[0].dtype
+    item = np.dtype((np.void, dtype.itemsize))
+    return np.asarray(
+        np.concatenate([part.astype(dtype, copy=False).view(item) for part in parts]).view(dtype)
+    )

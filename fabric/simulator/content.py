@@ -1,7 +1,7 @@
 """The content of packets: hashes of untouched ones by arithmetic, whole bytes of altered ones.
 
 A copy's bytes matter only where a fault altered them. Everything else has the hash of the packet as sent,
-which `producers.wire` predicts for probes, and which for a RST is the hash of 40 or 60 bytes.
+which `producers.wire` predicts for probes and `fabric.simulator.reply_hash` for their RSTs.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ I4 = NDArray[np.int32]
 U8 = NDArray[np.uint64]
 Rows = NDArray[np.intp]
 
-_RST_ACK = 0x14
+RST_ACK = 0x14
 _WORD_BYTES = 8
 
 
@@ -63,12 +63,6 @@ def tunnel_length(probes: NDArray[np.void]) -> I4:
     """Length of the outer header on leg 0, 0 for probes that are not encapsulated: structured[n] -> i4[n]."""
     outer = np.where(is_ipv4(probes["via"]), IPV4_HEADER_LENGTH, IPV6_HEADER_LENGTH)
     return np.where(probes["via_node"] >= 0, outer, 0).astype(np.int32)
-
-
-def reply_hash(probes: NDArray[np.void]) -> U8:
-    """Content hash of the RST that each probe draws from a Linux kernel: structured[n] -> u8[n]."""
-    packets, lengths = build_replies(probes)
-    return content_hash(packets, lengths)
 
 
 def build_replies(probes: NDArray[np.void]) -> tuple[U1, I4]:
@@ -159,7 +153,7 @@ def _replies_alike(probes: NDArray[np.void], v4: bool) -> U1:
     tcp[:, 0:2] = _big_endian(probes["destination_port"], ">u2")
     tcp[:, 2:4] = _big_endian(probes["source_port"], ">u2")
     tcp[:, 8:12] = _big_endian(acknowledged, ">u4")
-    tcp[:, 12:14] = (0x50, _RST_ACK)
+    tcp[:, 12:14] = (0x50, RST_ACK)
     lengths = np.full(len(probes), packets.shape[1], dtype=np.int32)
     tcp[:, 16:18] = _big_endian(0xFFFF - _tcp_sum(packets, lengths), ">u2")
     return packets

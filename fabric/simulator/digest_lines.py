@@ -13,7 +13,7 @@ from fabric.simulator.mirrors import order_of
 from fabric.simulator.simulator import Slice
 from fabric.simulator.sources import Sources
 from schemas.batch import AlteredPacket, ExporterCount
-from schemas.rows import DIGEST, gather
+from schemas.rows import DIGEST, gather, join
 
 I8 = NDArray[np.int64]
 Rows = NDArray[np.intp]
@@ -128,7 +128,7 @@ class _Line:
         """rows: DIGEST.dtype[n]. arrived_at_us: i8[n]. packets: of altered ones, by row."""
         waiting = len(self._rows)
         self._packets |= {waiting + row: packet for row, packet in packets.items()}
-        self._rows = np.concatenate([self._rows, rows], dtype=DIGEST.dtype) if waiting else rows
+        self._rows = join([self._rows, rows]) if waiting else rows
         self._arrived_at_us = np.append(self._arrived_at_us, arrived_at_us)
 
     def publish(self, now_us: int, counts: Sequence[ExporterCount]) -> None:

@@ -20,7 +20,7 @@ from fabric.simulator.active import FOREVER_US
 from fabric.simulator.digest_lines import DigestLines, RowPublisher
 from fabric.simulator.outbox import Outbox
 from fabric.simulator.simulator import Simulator
-from schemas.rows import gather
+from schemas.rows import gather, join
 
 __all__ = ["STEP_US_MAX", "LiveCounts", "LiveSimulation", "ProbePlan", "RowPublisher"]
 
@@ -130,7 +130,7 @@ class LiveSimulation:
             self._on_injected(spec, begin_us * 1_000)
 
     def _send(self, from_us: int, until_us: int) -> None:
-        probes = np.concatenate([plan.due(from_us, until_us) for plan in self._plans])
+        probes = join([plan.due(from_us, until_us) for plan in self._plans])
         if not len(probes):
             self._digests.publish(until_us)
             return

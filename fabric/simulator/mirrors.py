@@ -12,10 +12,11 @@ from fabric.index import FabricIndex
 from fabric.model import Fabric, Switch
 from fabric.simulator.active import ActiveFault
 from fabric.simulator.clocks import Clocks
-from fabric.simulator.content import judge, packet_length, packets_of, reply_hash
+from fabric.simulator.content import judge, packet_length, packets_of
 from fabric.simulator.copy_faults import Copied, CopyFaults
 from fabric.simulator.draws import draw_uniform
 from fabric.simulator.ledger import Alteration, Ledger
+from fabric.simulator.reply_hash import reply_hash
 from fabric.simulator.routes import Routes
 from fabric.simulator.settings import SimulatorSettings
 from fabric.simulator.tally import TallyBook

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.partition import group_of
-from schemas.rows import OUTCOME, gather
+from schemas.rows import OUTCOME, gather, join
 
 
 class Outbox:
@@ -27,8 +27,7 @@ class Outbox:
             return
         last_us = np.maximum.reduceat(known_at_us, starts)
         sizes = np.diff(np.append(starts, len(group)))
-        # Without the dtype NumPy would turn the wire's big-endian fields into native ones.
-        self._rows = np.concatenate([self._rows, outcomes], dtype=OUTCOME.dtype)
+        self._rows = join([self._rows, outcomes])
         self._known_at_us = np.concatenate([self._known_at_us, np.repeat(last_us, sizes)])
 
     def clear(self) -> None:

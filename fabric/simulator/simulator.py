@@ -44,7 +44,7 @@ from producers.wire import TTL, address_words, content_hash_as_sent
 from schemas.batch import AlteredPacket
 from schemas.nodes import PROBER_BASE
 from schemas.partition import MEMBER_BITS, mix64
-from schemas.rows import OUTCOME, Leg, ReplyKind, rows_of
+from schemas.rows import OUTCOME, Leg, ReplyKind, gather, rows_of
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
@@ -197,7 +197,7 @@ class Simulator:
 
     def _reply(self, received: Packets, answers: Answers, probes: NDArray[np.void]) -> Packets:
         packets = received.take(answers.answered)
-        mine = probes[packets.probe]
+        mine = gather(probes, packets.probe)
         target = mine["target_node"].astype(np.int32)
         prober = (PROBER_BASE + (mine["probe_id"].astype(np.int64) >> 32)).astype(np.int32)
         return Packets(

@@ -5,11 +5,15 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from fabric.address import pack_addresses
 from fabric.builtin import builtin_fabric
 from fabric.faults import parse_spec
 from fabric.simulator import Simulator, SimulatorSettings, Slice
 from fabric.simulator.content import build_replies
+from fabric.simulator.reply_hash import reply_hash
 from producers.content import content_hash, normalise
 from producers.plan import PLANNED_DTYPE, PlanSettings, build_plan
 from producers.wire import build
@@ -138,6 +142,22 @@ def test_replies_are_what_scapy_would_build(family):
     packets, lengths = build_replies(probe)
     assert lengths.tolist() == [oracle.shape[1]]
     assert (packets == normalise(oracle, lengths)).all()
+
+
+@given(st.data())
+@settings(max_examples=25, deadline=None)
+def test_hashes_of_replies_are_those_of_their_bytes(data):
+    families = data.draw(st.lists(st.sampled_from([4, 6]), min_size=1, max_size=5))
+    probes = np.zeros(len(families), PLANNED_DTYPE)
+    probes["probe_id"] = data.draw(
+        st.lists(st.integers(0, 2**48), min_size=len(probes), max_size=len(probes))
+    )
+    for name in ("source_port", "destination_port"):
+        probes[name] = data.draw(st.lists(st.integers(0, 65_535), min_size=len(probes), max_size=len(probes)))
+    for name in ("source", "target"):
+        addresses = [data.draw(st.ip_addresses(v=family)) for family in families]
+        probes[name] = pack_addresses(map(str, addresses))
+    assert reply_hash(probes).tolist() == content_hash(*build_replies(probes)).tolist()
 
 
 def test_slices_change_nothing():
