@@ -7,12 +7,15 @@ from dataclasses import asdict
 from typing import Any
 
 from fabric.model import Fabric
-from producers.plan import Plan, PlanSettings, build_plan, summarise
+from producers.flow_watch import planned
+from producers.plan import Plan, PlanSettings, summarise
 
 
 def plan_document(fabric: Fabric, settings: PlanSettings | None = None) -> dict[str, Any]:
     """What the Probers of a fabric would do, one entry each. Raises PlanRefused."""
-    return prober_document(fabric, [build_plan(fabric, prober, settings) for prober in fabric.probers])
+    return prober_document(
+        fabric, [planned(fabric, prober, settings or PlanSettings()) for prober in fabric.probers]
+    )
 
 
 def prober_document(fabric: Fabric, plans: Sequence[Plan]) -> dict[str, Any]:
@@ -44,6 +47,7 @@ def plan_text(document: dict[str, Any]) -> str:
             f"  pods                {prober['pods']}, {prober['pod_pairs']} ordered pairs",
             f"  decapsulating ToRs  {prober['decapsulating_tors']}",
             f"  flows per target    {prober['flows_per_target']}",
+            f"  chosen flows        {prober['chosen_flows']}",
             f"  probe IDs repeat    after {prober['wraps_after_s'] / 3600:,.1f} h",
         ]
         lines += [

@@ -10,8 +10,7 @@ switches as the learnt ways allow. A target has `flows_per_target // group_size`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from fabric.coverage import ELEMENT_CLASSES, Elements
 from fabric.model import Fabric
 from producers.cover import greedy_cover, least_flows, without_spare
 from producers.cover_search import one_flow_per_target
+from producers.flow_file import FlowChoice, ProberFlows
 from producers.flow_paths import Crossings, FlowPaths, crossings
 from producers.plan_settings import PlanSettings
 from schemas.nodes import PROBER_BASE
@@ -32,23 +32,6 @@ Bools = NDArray[np.bool_]
 
 _TARGETS_AT_ONCE = 20_000
 _NO_PORT = -1
-
-
-@dataclass(frozen=True, slots=True)
-class ProberFlows:
-    """What one Prober shall use. `targets`: node -> source ports; `pairs`: (decapsulating ToR, target) ->
-    source ports; ports stand in groups of `group_size`, a rest that fills no group is left out."""
-
-    targets: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
-    pairs: Mapping[tuple[int, int], tuple[int, ...]] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class FlowChoice:
-    """Chosen flows, by number of the Prober."""
-
-    group_size: int
-    probers: Mapping[int, ProberFlows]
 
 
 @dataclass(frozen=True, slots=True)

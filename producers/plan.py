@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
-from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fabric.address import pack_address, pack_addresses, unpack_address
 from fabric.model import Fabric, Prober
+from producers.flow_file import FlowChoice, ProberFlows
+from producers.flow_table import NO_ROW, FlowTable
 from producers.plan_settings import PlanRefused, PlanSettings
-from producers.schedule import GROUPS_MAX, PLANNED_DTYPE, EastWest, Plan
+from producers.schedule import GROUPS_MAX, PLANNED_DTYPE, Plan
+from producers.targets import NOT_PROBED, Targets
 from producers.wire import is_ipv4, packet_lengths
 from schemas.nodes import UNKNOWN_NODE
 from schemas.partition import ROUND_BITS, mix64
@@ -46,21 +47,33 @@ class PlanSummary:
     pod_pairs: int  # ordered
     decapsulating_tors: int
     flows_per_target: int
+    chosen_flows: int  # from the flow file
     wraps_after_s: float  # until probe IDs come round again
     uncovered: dict[str, int]  # reason -> addresses, pod pairs or Probers
 
 
-def build_plan(fabric: Fabric, prober: Prober, settings: PlanSettings | None = None) -> Plan:
-    """The plan of one Prober.
+def build_plan(
+    fabric: Fabric, prober: Prober, settings: PlanSettings | None = None, flows: FlowChoice | None = None
+) -> Plan:
+    """The plan of one Prober. `flows`: what is in the file that `settings.flows` names.
 
-    Raises PlanRefused if a target lies outside the allowed prefixes or the rate exceeds the ceiling.
+    Raises PlanRefused if a target lies outside the allowed prefixes, the rate exceeds the ceiling, or the
+    flow file was not read.
     """
     settings = settings or PlanSettings()
+    if settings.flows is not None and flows is None:
+        raise PlanRefused(f"the flow file {settings.flows} was not read")
     source = np.frombuffer(pack_address(prober.address), "V16")
     uncovered: Counter[str] = Counter()
-    fixed = _fixed_groups(fabric, prober, settings, source, uncovered)
-    east_west = _east_west(fabric, settings, source, uncovered)
-    pairs = len(east_west.stagger)
+    targets = Targets(fabric, prober, settings, uncovered)
+    fixed = _fixed_groups(targets)
+    chosen = (flows.probers.get(prober.number) if flows else None) or ProberFlows()
+    listed = (
+        [chosen.targets.get(node, ()) for node in fixed["target_node"].tolist()] if chosen.targets else []
+    )
+    east_west, step_ports = targets.east_west(chosen, len(listed))
+    _count_unused(chosen, fixed, uncovered)
+    pairs = len(east_west)
     template = np.zeros(len(fixed) + pairs, PLANNED_DTYPE)
     template[: len(fixed)] = fixed
     moving = template[len(fixed) :]
@@ -68,6 +81,8 @@ def build_plan(fabric: Fabric, prober: Prober, settings: PlanSettings | None = N
     template["source"] = template["outer_source"] = source
     template["destination_port"] = fabric.probe_port
     template["group_size"] = settings.group_size
+    chosen_of = np.full(len(template), NO_ROW, np.int32)
+    chosen_of[: len(listed)] = [row if ports else NO_ROW for row, ports in enumerate(listed)]
     _check_prefixes(fabric, settings, np.concatenate([fixed["target"], east_west.target]))
     # Neighbours in the inventory share a ToR; a permutation keeps one ToR's servers apart in time. It
     # differs from Prober to Prober.
@@ -85,12 +100,15 @@ def build_plan(fabric: Fabric, prober: Prober, settings: PlanSettings | None = N
         ),
         pair_of=pair_of[order],
         east_west=east_west,
+        chosen=FlowTable.of(settings.group_size, [*listed, *step_ports]),
+        chosen_of=chosen_of[order],
         uncovered=dict(uncovered),
     )
     if plan.rate_pps > settings.rate_max_pps:
         raise PlanRefused(
             f"the plan of {prober.name} would send {plan.rate_pps:.0f} probes/s, more than rate_max_pps "
-            f"{settings.rate_max_pps}; raise interval_us, share the targets, or raise the ceiling"
+            f"{settings.rate_max_pps}; raise interval_us or the ceiling, or let Probers share the targets "
+            f"(probers_per_target)"
         )
     if plan.groups > GROUPS_MAX:
         raise PlanRefused(f"{plan.groups} groups are more than the {GROUPS_MAX} that one Prober can number")
@@ -117,85 +135,27 @@ def summarise(plan: Plan) -> PlanSummary:
         pod_pairs=len(table.stagger),
         decapsulating_tors=len(table.via),
         flows_per_target=plan.settings.flows_per_target,
+        chosen_flows=int(plan.chosen.groups.sum()) * plan.chosen.size,
         wraps_after_s=(1 << ROUND_BITS) * plan.settings.interval_us / 1e6,
         uncovered=dict(plan.uncovered),
     )
 
 
-def _fixed_groups(
-    fabric: Fabric, prober: Prober, settings: PlanSettings, source: NDArray[np.void], uncovered: Counter[str]
-) -> NDArray[np.void]:
+def _fixed_groups(targets: Targets) -> NDArray[np.void]:
     """Groups whose target never changes: North-South and inter-Prober."""
-    targets: list[tuple[str, int, Kind]] = []
-    if Kind.NORTH_SOUTH in settings.kinds:
-        targets += [(a, s.node, Kind.NORTH_SOUTH) for s in fabric.servers for a in s.addresses]
-    if Kind.INTER_PROBER in settings.kinds:
-        others = (p for p in fabric.probers if p.number != prober.number)
-        targets += [(p.address, p.node, Kind.INTER_PROBER) for p in others]
-    groups = np.zeros(len(targets), PLANNED_DTYPE)
-    groups["target"] = pack_addresses(address for address, _, _ in targets)
-    groups["target_node"] = [node for _, node, _ in targets]
-    groups["kind"] = [kind for _, _, kind in targets]
+    addresses, nodes, kinds = targets.fixed()
+    groups = np.zeros(len(addresses), PLANNED_DTYPE)
+    groups["target"] = pack_addresses(addresses)
+    groups["target_node"] = nodes
+    groups["kind"] = kinds
     groups["via_node"] = UNKNOWN_NODE
-    alike = is_ipv4(groups["target"]) == is_ipv4(source)[0]
-    if not alike.all():
-        uncovered["address family that the Prober has no address in"] += int(np.count_nonzero(~alike))
-    probeable: NDArray[np.void] = groups[alike]
-    return probeable
+    return groups
 
 
-def _east_west(
-    fabric: Fabric, settings: PlanSettings, source: NDArray[np.void], uncovered: Counter[str]
-) -> EastWest:
-    """Every ordered pair of pods, with the ToRs and servers that it rotates through."""
-    source_is_v4 = bool(is_ipv4(source)[0])
-    vias: dict[str, list[tuple[str, int]]] = {pod: [] for pod in fabric.index.pods}
-    targets: dict[str, list[tuple[str, int]]] = {pod: [] for pod in fabric.index.pods}
-    for switch in fabric.switches:
-        if switch.decapsulates and not switch.drained and switch.pod is not None:
-            vias[switch.pod] += _of_family([switch.address], switch.node, source_is_v4)
-    for server in fabric.servers:
-        pod = fabric.switch_by_name[server.tor].pod
-        if server.answers and pod is not None:
-            targets[pod] += _of_family(server.addresses, server.node, source_is_v4)
-    via_span, via_all = _spans(vias)
-    target_span, target_all = _spans(targets)
-    pairs: list[tuple[int, int, int, int]] = []
-    for near, far in permutations(vias, 2) if Kind.EAST_WEST in settings.kinds else ():
-        if not vias[near]:
-            uncovered["pod pair: no decapsulating ToR in the first pod"] += 1
-        elif not targets[far]:
-            uncovered["pod pair: no answering server in the second pod"] += 1
-        else:
-            pairs.append((*via_span[near], *target_span[far]))
-    columns = np.array(pairs, dtype=np.int64).reshape(-1, 4)
-    return EastWest(
-        stagger=np.arange(len(pairs), dtype=np.int64),
-        via_start=columns[:, 0].copy(),
-        via_count=columns[:, 1].copy(),
-        target_start=columns[:, 2].copy(),
-        target_count=columns[:, 3].copy(),
-        via=pack_addresses(address for address, _ in via_all),
-        via_node=np.array([node for _, node in via_all], dtype=np.int32),
-        target=pack_addresses(address for address, _ in target_all),
-        target_node=np.array([node for _, node in target_all], dtype=np.int32),
-    )
-
-
-def _of_family(addresses: Iterable[str], node: int, v4: bool) -> list[tuple[str, int]]:
-    return [(address, node) for address in addresses if (":" not in address) == v4]
-
-
-def _spans(
-    table: dict[str, list[tuple[str, int]]],
-) -> tuple[dict[str, tuple[int, int]], list[tuple[str, int]]]:
-    """Start and count of each pod in one list of all entries."""
-    spans: dict[str, tuple[int, int]] = {}
-    entries: list[tuple[str, int]] = []
-    for pod, mine in table.items():
-        spans[pod] = (len(entries), len(mine))
-        entries += mine
-    return spans, entries
+def _count_unused(chosen: ProberFlows, fixed: NDArray[np.void], uncovered: Counter[str]) -> None:
+    unused = len(set(chosen.targets) - set(fixed["target_node"].tolist()))
+    if unused:
+        uncovered[NOT_PROBED] += unused
 
 
 def _check_prefixes(fabric: Fabric, settings: PlanSettings, targets: NDArray[np.void]) -> None:

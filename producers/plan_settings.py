@@ -40,6 +40,12 @@ class PlanSettings:
     kinds: frozenset[Kind] = frozenset(Kind)
     #: prefixes that targets must be in; empty: those of the inventory
     target_prefixes: tuple[str, ...] = ()
+    #: Probers that share in a target or pair of pods: so many of those that have a way to it probe it;
+    #: 0: all of them
+    probers_per_target: int = 0
+    #: file that `bytetracker coverage --choose` wrote: source ports to probe with; read again when it
+    #: changes. None: a window of source ports that moves
+    flows: str | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.group_size <= MEMBERS_MAX:
@@ -53,6 +59,8 @@ class PlanSettings:
             raise PlanRefused("source ports must lie in 1024..65535; change source_port_first or _count")
         if self.east_west_dwell_rounds < 1:
             raise PlanRefused("east_west_dwell_rounds must be at least 1")
+        if self.probers_per_target < 0:
+            raise PlanRefused("probers_per_target must be 0 (all Probers) or more")
         if self.interval_us < INTERVAL_US_MIN or self.rotation_us < self.interval_us:
             raise PlanRefused(
                 f"interval_us must be at least {INTERVAL_US_MIN}, and rotation_us at least interval_us"

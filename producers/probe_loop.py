@@ -27,9 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.model import Fabric
+from producers.flow_watch import FileWatch, planned
 from producers.matching import Matcher
 from producers.packets import LinkType, PacketBatch
-from producers.plan import Plan, build_plan
+from producers.plan import Plan
 from producers.prober_safety import controller_gone, prober_of
 from producers.prober_settings import ProberSettings
 from producers.publish import BatchPublisher
@@ -68,6 +69,8 @@ class ProberReport:
     stray_replies: int = 0
     mismatched_replies: int = 0
     renewals_failed: int = 0  # the inventory could not be read again
+    flow_files_read: int = 0  # changes of the flow file that came into force
+    flow_files_refused: int = 0  # those that did not: the flows before stay in force
     stopped_because: str = ""
 
     def as_dict(self) -> dict[str, object]:
@@ -89,9 +92,11 @@ class ProbeLoop:
         clock_us: Callable[[], int],
         sleep_us: Callable[[int], None] = lambda us: time.sleep(us / 1e6),
         read_fabric: Callable[[], Fabric] | None = None,
+        complain: Callable[[str], None] = lambda problem: None,
     ) -> None:
         """clock_us: us since 1970, of the clock that stamps received packets.
         read_fabric: reads the inventory again, for Probers that run longer than a plan may age.
+        complain: is told what went wrong where the Prober goes on with what it had.
         Raises ProberRefused or producers.plan.PlanRefused."""
         self._settings = settings
         self._sender, self._source, self._publisher = sender, source, publisher
@@ -99,7 +104,9 @@ class ProbeLoop:
         self._read_fabric = read_fabric
         self._prober = prober_of(fabric, settings.prober)
         self._dscp = fabric.dscp
-        self._plan = build_plan(fabric, self._prober, settings.plan)
+        self._fabric, self._complain = fabric, complain
+        self._flow_file = FileWatch(settings.plan.flows)
+        self._plan = planned(fabric, self._prober, settings.plan)
         now_us = clock_us()  # after the plan: for a large fabric it takes a tenth of a second
         self._plan_made_us = now_us
         self._scheduled_us = now_us  # everything due before this was sent or skipped
@@ -175,6 +182,7 @@ class ProbeLoop:
             return ""
         self._checked_us = now_us
         self._renew(now_us)
+        self._read_flows()
         if now_us < self._scheduled_us - _SAFETY_EVERY_US:
             return "the clock was set back; start again, so that probes are numbered by the new time"
         if now_us - self._plan_made_us > self._settings.plan_age_max_s * 1_000_000:
@@ -189,12 +197,25 @@ class ProbeLoop:
         try:
             fabric = self._read_fabric()
             prober = prober_of(fabric, self._settings.prober)
-            self._plan = build_plan(fabric, prober, self._settings.plan)
-        except (OSError, ValueError):
+            self._plan = planned(fabric, prober, self._settings.plan)
+        except (OSError, ValueError) as error:
             # An inventory that cannot be read leaves the old plan in force, until it is stale.
             self.report.renewals_failed += 1
+            self._complain(f"the old plan stays in force: {error}")
             return
-        self._prober, self._dscp, self._plan_made_us = prober, fabric.dscp, now_us
+        self._fabric, self._prober, self._dscp, self._plan_made_us = fabric, prober, fabric.dscp, now_us
+
+    def _read_flows(self) -> None:
+        """Plan anew when the flow file has changed. Groups keep their numbers, so nothing else changes."""
+        if not self._flow_file.changed():
+            return
+        try:
+            self._plan = planned(self._fabric, self._prober, self._settings.plan)
+        except ValueError as error:
+            self.report.flow_files_refused += 1
+            self._complain(f"the flows chosen before stay in force: {error}")
+            return
+        self.report.flow_files_read += 1
 
     def _send(self, now_us: int) -> None:
         report, settings = self.report, self._settings

@@ -33,12 +33,13 @@ def run_prober(
     read_fabric: Callable[[], Fabric] | None = None,
     started: Callable[[ProbeLoop], None] | None = None,
     opening: Opening | None = None,
+    complain: Callable[[str], None] = lambda problem: None,
 ) -> ProberReport:
     """Run the Prober of `settings.prober` on this machine until `stop` is set, or until it is not safe.
 
     The publisher is closed at the end, so that readers know that the source has ended; after an error it
     is not. started: called once with the loop, whose `report` is then up to date while it runs. opening:
-    where to open the sockets, e.g. in a network namespace; None: here.
+    where to open the sockets, e.g. in a network namespace; None: here. complain: see ProbeLoop.
     Raises ProberRefused or PlanRefused before anything is sent, PermissionError without CAP_NET_RAW,
     OSError if the interface fails, DeliveryError if outcomes cannot be stored.
     """
@@ -68,6 +69,7 @@ def run_prober(
                 publisher=publisher,
                 clock_us=lambda: time.time_ns() // 1000,
                 read_fabric=read_fabric,
+                complain=complain,
             )
             if started is not None:
                 started(loop)

@@ -8,7 +8,8 @@ Prober goes on where time is, never where it was, and does not reuse recent IDs.
 
 The members of a group leave together, over distinct flows (source ports). A target has a window of
 `flows_per_target` ports, through which successive rounds walk; the window moves by one port each
-`rotation_us`. So a five-tuple, hence its path, is met again every few rounds.
+`rotation_us`. So a five-tuple, hence its path, is met again every few rounds. A target for which flows have
+been chosen (producers.flow_choice) is probed with those instead, and now and then with its window's.
 
 Kinds. North-South: every address of every server, also of servers known to be silent: their switch port is
 covered by the mirrors, and their silence is no fault. East-West: one group per ordered pair of pods, by a
@@ -25,6 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.model import Prober
+from producers.east_west import EastWest
+from producers.flow_table import FlowTable
 from producers.plan_settings import PlanSettings
 from producers.wire import PROBE_DTYPE
 from schemas.partition import MEMBER_BITS, ROUND_BITS
@@ -44,21 +47,6 @@ PLANNED_DTYPE = np.dtype(
 """One probe to send: PROBE_DTYPE, so `wire.build` reads it, and what outcomes and simulators need."""
 
 
-@dataclass(frozen=True, slots=True)
-class EastWest:
-    """The rotating part of the East-West groups. Rows of `via` and `target` tables, per ordered pod pair."""
-
-    stagger: NDArray[np.int64]  # rounds by which a pair turns earlier than the first, i64[p]
-    via_start: NDArray[np.int64]
-    via_count: NDArray[np.int64]
-    target_start: NDArray[np.int64]
-    target_count: NDArray[np.int64]
-    via: NDArray[np.void]  # V16[ToRs]
-    via_node: NDArray[np.int32]
-    target: NDArray[np.void]  # V16[server addresses]
-    target_node: NDArray[np.int32]
-
-
 @dataclass(frozen=True)
 class Plan:
     """All groups of one Prober. `template`: PLANNED_DTYPE[groups], in the order of phases."""
@@ -70,6 +58,8 @@ class Plan:
     flow_offset: NDArray[np.int64]  # where in the port range a group's window starts
     pair_of: NDArray[np.int32]  # row of `east_west` of each group, -1: none
     east_west: EastWest
+    chosen: FlowTable
+    chosen_of: NDArray[np.int32]  # row of `chosen` of each group, -1: none, or as `east_west` says
     uncovered: Mapping[str, int] = field(default_factory=dict)  # reason -> addresses or pod pairs
 
     @property
@@ -120,33 +110,48 @@ class Plan:
         member = np.arange(size, dtype=np.int64)
         probes["probe_id"] = (base | (number << MEMBER_BITS)[:, None] | member).reshape(-1)
         probes["sent_at_us"] = np.repeat(sent_at_us, size)
-        probes["source_port"] = self._ports(round_, index, sent_at_us, member).reshape(-1)
-        if len(self.east_west.stagger):
-            self._rotate_pairs(probes, round_, first, stop)
+        chosen_of = self.chosen_of[first:stop]
+        if len(self.east_west):
+            chosen_of = self._rotate_pairs(probes, round_, first, stop)
+        probes["source_port"] = self._ports(round_, index, sent_at_us, chosen_of).reshape(-1)
         return probes
 
     def _ports(
-        self, round_: int, index: NDArray[np.int64], sent_at_us: NDArray[np.int64], member: NDArray[np.int64]
+        self,
+        round_: int,
+        index: NDArray[np.int64],
+        sent_at_us: NDArray[np.int64],
+        chosen_of: NDArray[np.int32],
     ) -> NDArray[np.int64]:
+        """Source ports of groups: i8[n, group_size]."""
         settings = self.settings
+        member = np.arange(settings.group_size, dtype=np.int64)
         step = sent_at_us // settings.rotation_us
         flow = (round_ * settings.group_size + member) % settings.flows_per_target
+        # Beside chosen flows there is room for a window of one group: all must come again within seconds.
+        flow = np.where((chosen_of >= 0)[:, None], member, flow)
         window = (self.flow_offset[index] + step)[:, None]
-        return settings.source_port_first + (window + flow) % settings.source_port_count
+        ports = settings.source_port_first + (window + flow) % settings.source_port_count
+        picked, chosen = self.chosen.pick(chosen_of, round_)
+        return np.where(chosen[:, None], picked, ports)
 
-    def _rotate_pairs(self, probes: NDArray[np.void], round_: int, first: int, stop: int) -> None:
-        pair = np.repeat(self.pair_of[first:stop], self.settings.group_size)
-        rows = np.flatnonzero(pair >= 0)
-        if not len(rows):
-            return
-        table = self.east_west
-        pair = pair[rows]
-        vias, targets = table.via_count[pair], table.target_count[pair]
-        # Both turn by one; the extra step after a common period makes every ToR meet every server.
-        turn = (round_ + table.stagger[pair]) // self.settings.east_west_dwell_rounds
-        via = table.via_start[pair] + turn % vias
-        target = table.target_start[pair] + (turn + turn // np.lcm(vias, targets)) % targets
+    def _rotate_pairs(
+        self, probes: NDArray[np.void], round_: int, first: int, stop: int
+    ) -> NDArray[np.int32]:
+        """Fill in ToRs and servers of East-West probes; rows of chosen flows of all groups, i4[groups]."""
+        chosen_of = self.chosen_of[first:stop]
+        groups = np.flatnonzero(self.pair_of[first:stop] >= 0)
+        if not len(groups):
+            return chosen_of
+        table, size = self.east_west, self.settings.group_size
+        pair = self.pair_of[first:stop][groups]
+        via, target, flows = table.at(pair, round_, self.settings.east_west_dwell_rounds)
+        chosen_of = chosen_of.copy()
+        chosen_of[groups] = flows
+        rows = (groups[:, None] * size + np.arange(size)).reshape(-1)
+        via, target = np.repeat(via, size), np.repeat(target, size)
         probes["via"][rows] = table.via[via]
         probes["via_node"][rows] = table.via_node[via]
         probes["target"][rows] = table.target[target]
         probes["target_node"][rows] = table.target_node[target]
+        return chosen_of

@@ -14,7 +14,7 @@ from bytetracker.service.publisher import open_publisher
 from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
 from fabric.lab.enter import open_in_namespace
-from producers.plan import build_plan
+from producers.flow_watch import planned
 from producers.prober import ProberReport, prober_of, run_prober
 from schemas import topics
 
@@ -26,7 +26,7 @@ def serve_prober(settings: Settings, *, dry_run: bool) -> None:
     options = settings.prober_settings()
     fabric = load_fabric(settings.inventory)
     if dry_run:
-        plan = build_plan(fabric, prober_of(fabric, options.prober), options.plan)
+        plan = planned(fabric, prober_of(fabric, options.prober), options.plan)
         click.echo(plan_text(prober_document(fabric, [plan])))
         return
     stop = stop_on_signals()
@@ -40,6 +40,7 @@ def serve_prober(settings: Settings, *, dry_run: bool) -> None:
         stop,
         read_fabric=partial(load_fabric, settings.inventory),
         opening=partial(open_in_namespace, options.namespace) if options.namespace else None,
+        complain=log.warning,
     )
     _tell(report)
     if not stop.is_set():
