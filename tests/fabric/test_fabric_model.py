@@ -117,6 +117,14 @@ def test_addresses_round_trip(address):
     assert unpack_address(pack_address(address)) == address
 
 
+@pytest.mark.parametrize(
+    "text", ["", "10.1.2", "10.1.2.03", "10.1.2.256", "10.1.2.3 ", "10.1.2.3/8", "x", ":::"]
+)
+def test_what_is_no_address_is_refused(text):
+    with pytest.raises(ValueError, match="address"):
+        pack_address(text)
+
+
 def test_fat_tree_has_the_published_size():
     fabric = build_clos(fat_tree(8))
     tiers = [s.tier for s in fabric.switches]
