@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import gather
 from streams import alteration, paths, verdict
 from streams.alteration import Alterations
 from streams.bridges import Bridges, bridge
-from streams.hops import Hops, ProbeLookup, order_hops, ttl_on_arrival
-from streams.open_rows import gather
+from streams.hops import Hops, order_hops, ttl_on_arrival
 from streams.paths import Crossings, Legs
 from streams.places import Places
 from streams.probes import Probes
@@ -53,36 +53,18 @@ class Closed:
     seen: Sightings
 
 
-def match(probes: Probes, rows: np.ndarray, found_us: I8, settings: JoinSettings) -> I4:
-    """The probe that each digest belongs to: DIGEST rows (n,) and the watermark that each found when it
-    came, i8[n] -> rows of probes, i4[n], -1: none (yet, or no more)."""
-    joined = ProbeLookup(probes.probe_id)(rows["probe_id"].astype(np.int64))
-    hit = np.flatnonzero(joined >= 0)
-    sent = probes.sent_at_us[joined[hit]]
-    after = rows["observed_at_us"][hit].astype(np.int64) - sent
-    belongs = (after >= -settings.skew_max_us) & (after <= settings.closing_us + settings.skew_max_us)
-    belongs &= sent + settings.closing_us > found_us[hit]  # else it came too late
-    joined[hit[~belongs]] = -1
-    return joined
-
-
-def close(
-    probes: Probes, joined: I4, digest_rows: np.ndarray, places: Places, settings: JoinSettings
-) -> Closed:
-    """Judge probes. `joined`: as `match` gives it for `digest_rows`; rows that joined none are left out."""
-    used = np.flatnonzero(joined >= 0)
-    rows = gather(digest_rows, used)
+def close(probes: Probes, rows: np.ndarray, probe: I4, places: Places, settings: JoinSettings) -> Closed:
+    """Judge probes, of which `rows` are the digests, DIGEST rows (n,); `probe`: i4[n], whose they are."""
     hops = order_hops(
-        joined[used],
+        probe,
         rows["leg"].astype(np.int8),
         ttl_on_arrival(rows),
         rows["switch"].astype(np.int32),
-        used,
         len(probes),
     )
     legs, crossings = paths.trace(probes, hops, places)
     # One gather of whole rows: each is a cache line, from which all columns are then read in order.
-    rows = gather(digest_rows, hops.digest)
+    rows = gather(rows, hops.digest)
     copies = Copies(
         port=rows["port"].astype(np.int32),
         observed_at_us=rows["observed_at_us"].astype(np.int64),

@@ -96,7 +96,7 @@ class Hops:
         return len(self.probe)
 
 
-def order_hops(probe: I4, leg: I1, ttl: NDArray[np.int16], switch: I4, digest: I8, probes: int) -> Hops:
+def order_hops(probe: I4, leg: I1, ttl: NDArray[np.int16], switch: I4, probes: int) -> Hops:
     """Sort copies into hops. All columns of shape (n,); `probe` in [0, probes).
 
     Raises OverflowError above DIGESTS_MAX copies or PROBES_MAX probes: the sort key has 64 bits.
@@ -128,7 +128,7 @@ def order_hops(probe: I4, leg: I1, ttl: NDArray[np.int16], switch: I4, digest: I
         leg=((key >> 8) & 3).astype(np.int8),
         ttl=(255 - (key & 255)).astype(np.int16),
         switch=switch,
-        digest=digest[row],
+        digest=row,
         doubled=doubled,
         doubled_replies=doubled_replies,
     )

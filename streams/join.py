@@ -21,15 +21,15 @@ from fabric.model import Fabric
 from schemas.batch import Batch
 from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
-from schemas.rows import DIGEST, OUTCOME
+from schemas.rows import gather
 from streams import heads, intake
 from streams.backlog import Backlog, Commit
-from streams.closing import Closed, close, match
+from streams.closing import Closed, close
 from streams.evidence import Slot
 from streams.hops import ttl_on_arrival
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
-from streams.open_rows import OpenRows, gather
+from streams.open_rows import OpenDigests, OpenOutcomes
 from streams.places import Places
 from streams.probes import ProbeColumns, Probes
 from streams.records import PacketKey, Packets, Recorder, sampled
@@ -88,8 +88,8 @@ class PartitionJoin:
         self._clock = SlotClock(settings.slot_us, settings.closing_us)
         self._positions = [-1, -1]
         self._newest_row_us = NO_WATERMARK_US
-        self._outcomes = OpenRows(OUTCOME.dtype)
-        self._digests = OpenRows(DIGEST.dtype)
+        self._outcomes = OpenOutcomes(settings.slot_us)
+        self._digests = OpenDigests(settings)
         self._packets: Packets = {}
         self._packet_ages: deque[tuple[int, PacketKey]] = deque()
         self._slots: dict[int, Slot] = {}
@@ -192,8 +192,8 @@ class PartitionJoin:
             late = rows["sent_at_us"].astype(np.int64) + self._settings.closing_us <= found_us
             if late.any():
                 self._slot_at(found_us).late_outcomes += int(np.count_nonzero(late))
-                rows = rows[~late]
-            self._outcomes.add(rows, found_us)
+                rows = gather(rows, ~late)
+            self._outcomes.add(rows)
             # A copy that joined one of these may be read again without its message being done with;
             # then it must find its probe again, or it would count as late.
             settings = self._settings
@@ -258,19 +258,15 @@ class PartitionJoin:
         """
         if not self.open_rows:
             return
-        places, settings = self._network.places, self._settings
-        outcome_rows, found = self._outcomes.take()
-        slot_of = outcome_rows["sent_at_us"].astype(np.int64) // settings.slot_us
-        closing = slot_of <= self._closed_slot
-        self._outcomes.put_back(gather(outcome_rows, ~closing), found[~closing])
-        rows, found = self._digests.take()
-        for number in np.unique(slot_of[closing]).tolist():
-            probes = self._network.columns(gather(outcome_rows, slot_of == number))
-            probes = self._without_repeats(number, probes)
-            joined = match(probes, rows, found, settings)
-            self._count(number, close(probes, joined, rows, places, settings), output)
-            rows, found = gather(rows, joined < 0), found[joined < 0]
-        self._keep_waiting(rows, found)
+        for number in self._outcomes.slots_until(self._closed_slot):
+            probes = self._without_repeats(number, self._network.columns(self._outcomes.take(number)))
+            rows, probe = self._digests.take(probes)
+            closed = close(probes, rows, probe, self._network.places, self._settings)
+            self._count(number, closed, output)
+        # Digests without a probe wait as long as one may still come.
+        late = self._digests.give_up(self._closed_slot)
+        for number, count in zip(*np.unique(late, return_counts=True), strict=True):
+            self._slot(int(number)).late_digests += int(count)
 
     def _without_repeats(self, number: int, probes: Probes) -> Probes:
         """An outcome that was sent twice counts once; columns are sorted, so repeats are neighbours."""
@@ -295,15 +291,6 @@ class PartitionJoin:
         odd = closed.judgement.verdict != Verdict.OK
         keep = np.flatnonzero(odd | sampled(closed.probes, self._settings.sample_one_in))
         output.results += self._network.recorder(closed, keep, self._packets)
-
-    def _keep_waiting(self, rows: np.ndarray, found_us: I8) -> None:
-        """Digests without a probe wait as long as one may still come, then count as late."""
-        due = np.maximum(rows["observed_at_us"].astype(np.int64) + self._settings.skew_max_us, found_us)
-        number = due // self._settings.slot_us
-        expired = number <= self._clock.due_slot
-        for slot, count in zip(*np.unique(number[expired], return_counts=True), strict=True):
-            self._slot(int(slot)).late_digests += int(count)
-        self._digests.put_back(gather(rows, ~expired), found_us[~expired])
 
     # -- what goes out --------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fabric.index import FabricIndex
 from schemas.nodes import PROBER_BASE
-from streams.open_rows import gather
+from schemas.rows import gather
 
 I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
