@@ -1,4 +1,4 @@
-"""Small simulated runs, and plain readings of them: who crosses what, told from the mirrors of a healthy run."""
+"""Small simulated runs, and plain readings of them: who crosses what, told from mirrors of a healthy run."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def test_a_loss_is_tallied_as_counted():
     came = [
         (i, leg)
         for (i, leg), way in ways.items()
-        if link_of(name) in zip(way, way[1:], strict=False) and (died[i] < 0 or leg <= died[i])
+        if link_of(name) in pairwise(way) and (died[i] < 0 or leg <= died[i])
     ]
     tally = result.tallies[0]
     assert tally.packets == len(came)
