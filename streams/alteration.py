@@ -4,6 +4,10 @@ On the way to the server a copy is compared with what the Prober says it sent. A
 reference: its first copy with a good TCP checksum is taken. A bad copy that a good one follows was a
 bad mirror copy, not an altered packet; so the change lies between the last good copy and the first
 bad one after it. Truncated copies say nothing about content.
+
+One bad copy at the very end of the way can be either. It was the mirror if the server's kernel took a
+packet whose checksum that copy has wrong, and it is taken for the mirror if the same switch is known to
+have damaged other copies in the same slot.
 """
 
 from __future__ import annotations
@@ -33,8 +37,8 @@ _WRONG = int(DigestFlag.BAD_CHECKSUM | DigestFlag.PAYLOAD_ALTERED)
 class Alterations:
     """Per probe, shape (p,): whether its packet (or its reply) was altered, on which leg and at which
     place (-1: not known), and the hops `last_good` (-1: before the first copy) and `first_bad` between
-    which it was. Per hop, shape (m,): `bad_copy`. `bad_mirrors`: copies that were bad although the packet
-    was not."""
+    which it was. Per hop, shape (m,): `bad_copy`. `damaged`: rows of the hops whose copies were bad
+    although the packet was not."""
 
     found: Bools
     place: I4
@@ -42,7 +46,7 @@ class Alterations:
     last_good: I8
     first_bad: I8
     bad_copy: Bools
-    bad_mirrors: int
+    damaged: I8
 
 
 def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, places: Places) -> Alterations:
@@ -55,7 +59,7 @@ def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, pl
     leg = np.full(count, -1, np.int8)
     good_hop, bad_hop = np.full(count, -1, np.int64), np.full(count, -1, np.int64)
     if not bad.any():
-        return Alterations(found, place, leg, good_hop, bad_hop, bad, 0)
+        return Alterations(found, place, leg, good_hop, bad_hop, bad, np.empty(0, np.int64))
 
     # Only probes with a bad copy are looked at from here on.
     hit = np.zeros(count, np.bool_)
@@ -70,12 +74,10 @@ def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, pl
     last_good = np.maximum.reduceat(np.where(good_here, position, -1), begins)
     after = bad[mine] & (position > last_good[of])
     first_bad = np.minimum.reduceat(np.where(after, position, len(mine)), begins)
-    to_server = (way[begins] & 1) == 0
-    only_mirror = to_server & _only_the_mirror(probes, mine, begins, after, of, hops, flags)
-    altered = (first_bad < len(mine)) & ~only_mirror
+    is_damaged = _damaged(probes, hops, flags, mine, way, begins, of, bad, after)
+    altered = np.logical_or.reduceat(after & ~is_damaged, begins)
 
     way_probe = hops.probe[mine[begins]]
-    bad_mirrors = int(np.count_nonzero(bad[mine] & (~after | ~altered[of])))
     for is_reply in (True, False):  # an alteration on the way out explains one on the way back
         pick = np.flatnonzero(altered & ((way[begins] & 1) == is_reply))
         probe = way_probe[pick]
@@ -86,7 +88,7 @@ def find(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2, pl
         leg[probe] = hops.leg[at]
         good_hop[probe], bad_hop[probe] = before, at
         place[probe] = _place(legs.row, before, at, probes, probe, hops.leg[at], places)
-    return Alterations(found, place, leg, good_hop, bad_hop, bad, bad_mirrors)
+    return Alterations(found, place, leg, good_hop, bad_hop, bad, mine[is_damaged])
 
 
 def _differs(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2) -> Bools:
@@ -109,18 +111,23 @@ def _differs(probes: Probes, hops: Hops, legs: Legs, content_hash: U8, flags: I2
     return differs
 
 
-def _only_the_mirror(
-    probes: Probes, mine: I8, begins: I8, after: Bools, of: I8, hops: Hops, flags: I2
+def _damaged(
+    probes: Probes, hops: Hops, flags: I2, mine: I8, way: I8, begins: I8, of: I8, bad: Bools, after: Bools
 ) -> Bools:
-    """One bad copy with a wrong checksum at the very end of the way out, and yet the server's kernel
-    took the packet: then the packet was good and the copy was not. It says nothing of replies: the
-    Prober reads them raw, whatever their checksum."""
-    bad_after = np.bincount(of, weights=after, minlength=len(begins))
+    """Which of the hops `mine` hold a copy that is bad although the packet was not. `way`, `of`, `after`,
+    shape (k,): of each hop, its way, the number of that way, and whether it is bad and no good one follows.
+    `begins`: of each way, its first hop."""
     ends = np.append(begins[1:], len(mine)) - 1
-    checksum_wrong = (flags[mine[ends]] & DigestFlag.BAD_CHECKSUM) != 0
-    taken = probes.rtt_ns[hops.probe[mine[begins]]] >= 0
-    mirror_only: Bools = (bad_after == 1) & after[ends] & checksum_wrong & taken
-    return mirror_only
+    at_end = after[ends] & (np.bincount(of, weights=after, minlength=len(begins)) == 1)
+    # The kernel drops what has a wrong checksum. Not so the Prober: it reads replies raw.
+    taken = (way[ends] & 1 == 0) & (probes.rtt_ns[hops.probe[mine[ends]]] >= 0)
+    mirror = at_end & taken & ((flags[mine[ends]] & DigestFlag.BAD_CHECKSUM) != 0)
+    is_damaged: Bools = bad[mine] & ~after
+    is_damaged[ends[mirror]] = True
+    if is_damaged.any():
+        known = np.unique(hops.switch[mine[is_damaged]])
+        is_damaged[ends[at_end & np.isin(hops.switch[mine[ends]], known)]] = True
+    return is_damaged
 
 
 def _place(row: I4, before: I8, at: I8, probes: Probes, probe: I4, leg: I1, places: Places) -> I4:

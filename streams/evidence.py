@@ -5,6 +5,7 @@ Legs and directions are never merged: most real losses are one-directional.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +43,8 @@ class Slot:
     late_digests: int = 0
     duplicates: int = 0
     mirrors: dict[int, list[int]] = field(default_factory=dict)
+    #: Of each exporter, copies that were found altered although the packet was not.
+    damaged: Counter[int] = field(default_factory=Counter)
 
     def add(self, closed: Closed, places: Places) -> None:
         """Count the probes of this slot: they close together, so this is called once."""
@@ -50,6 +53,7 @@ class Slot:
         doubled = int(closed.hops.doubled.sum())
         self.duplicates += doubled
         self.digests += doubled + len(closed.hops)
+        self.damaged.update(closed.hops.switch[closed.altered.damaged].tolist())
         lost, altered = _lost(closed), _altered(closed)
         self.rows = _rows(closed, lost, altered, places)
         self.examples = _examples(closed, lost, altered, places)

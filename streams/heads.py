@@ -26,8 +26,9 @@ def head(partition: int, due: DueSlot, slot: Slot, settings: JoinSettings) -> di
         "duplicates": slot.duplicates,
         "silent_sources": list(due.silent),
         "exporters": [
-            {"switch": switch, "received": counts[0], "lost": counts[1]}
-            for switch, counts in sorted(slot.mirrors.items())
+            {"switch": switch, "received": received, "lost": lost, "damaged": slot.damaged[switch]}
+            for switch in sorted({*slot.mirrors, *slot.damaged})
+            for received, lost in [slot.mirrors.get(switch, (0, 0))]
         ],
         "examples": slot.examples,
         "pairs": slot.pairs.rows().tobytes(),

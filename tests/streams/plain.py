@@ -110,6 +110,7 @@ class PlainSlot:
     late_digests: int = 0
     duplicates: int = 0
     exporters: dict[int, list[int]] = field(default_factory=dict)
+    damaged: dict[int, int] = field(default_factory=lambda: defaultdict(int))
 
 
 class PlainFabric:
@@ -292,8 +293,14 @@ class PlainJoin:
             self.merge_early(self.slots[self.first_watermark // self.settings.slot_us])
         probes = self.closed_probes()
         hops = self.match(probes)
-        for key in sorted(probes, key=lambda k: (k[1], k[0])):
-            self.one_probe(probes[key], hops[key], probes)
+        order = sorted(probes, key=lambda k: (k[1], k[0]))
+        damaging: dict[int, set[int]] = defaultdict(set)  # switches that are known to damage copies, by slot
+        for key in order:
+            legs, _ = self.legs(hops[key])
+            damaged = self.alteration(probes[key], legs, self.ends(probes[key]), set())[2]
+            damaging[key[1] // self.settings.slot_us] |= {copy["switch"] for copy in damaged}
+        for key in order:
+            self.one_probe(probes[key], hops[key], probes, damaging[key[1] // self.settings.slot_us])
         self.publish()
 
     def merge_early(self, slot: PlainSlot) -> None:
@@ -341,23 +348,37 @@ class PlainJoin:
                 self.slots[due // settings.slot_us].late_digests += 1
         return hops
 
-    def one_probe(self, probe: dict[str, Any], copies: list[dict[str, Any]], probes: dict[Any, Any]) -> None:
-        settings = self.settings
-        slot = self.slots[probe["sent_at_us"] // settings.slot_us]
-        slot.digests += len(copies)
+    def legs(self, copies: list[dict[str, Any]]) -> tuple[list[list[dict[str, Any]]], list[dict[str, Any]]]:
+        """The copies of each leg in order, and those that came twice."""
         legs: list[list[dict[str, Any]]] = [[], [], []]
-        doubled_replies = 0
+        doubled = []
         for copy in copies:
             leg = legs[copy["leg"]]
             if any(c["ttl"] == copy["ttl"] and c["switch"] == copy["switch"] for c in leg):
-                slot.duplicates += 1
-                doubled_replies += copy["leg"] == 2
+                doubled.append(copy)
             else:
                 leg.append(copy)
         for leg in legs:
             leg.sort(key=lambda c: -c["ttl"])
+        return legs, doubled
+
+    def one_probe(
+        self,
+        probe: dict[str, Any],
+        copies: list[dict[str, Any]],
+        probes: dict[Any, Any],
+        damaging: set[int],
+    ) -> None:
+        settings = self.settings
+        slot = self.slots[probe["sent_at_us"] // settings.slot_us]
+        slot.digests += len(copies)
+        legs, doubled = self.legs(copies)
+        slot.duplicates += len(doubled)
+        doubled_replies = sum(copy["leg"] == 2 for copy in doubled)
         ends = self.ends(probe)
-        altered, bad = self.alteration(probe, legs, ends, probe["rtt_ns"] >= 0)
+        altered, bad, damaged = self.alteration(probe, legs, ends, damaging)
+        for copy in damaged:
+            slot.damaged[copy["switch"]] += 1
         verdict = self.judge(probe, legs, ends, doubled_replies, probes, altered, bad)
         verdict.altered = altered
         slot.verdicts[verdict.what] += 1
@@ -485,10 +506,13 @@ class PlainJoin:
         return found
 
     def alteration(
-        self, probe: dict[str, Any], legs: Any, ends: Any, replied: bool
-    ) -> tuple[Alteration | None, set[int]]:
-        """The alteration, if there is one, and the identities of the copies that differ."""
+        self, probe: dict[str, Any], legs: Any, ends: Any, damaging: set[int]
+    ) -> tuple[Alteration | None, set[int], list[dict[str, Any]]]:
+        """The alteration, if there is one, the identities of the copies that differ, and the copies that
+        do although the packet was as it should be. `damaging`: switches that do that to copies."""
         bad_copies: set[int] = set()
+        damaged: list[dict[str, Any]] = []
+        replied = probe["rtt_ns"] >= 0
         found = None
         for way, as_sent, sender in (
             (legs[2], None, ends["target"]),
@@ -506,11 +530,16 @@ class PlainJoin:
                 if id(copy) not in bad_copies:
                     break
                 tail.insert(0, copy)
+            damaged += [copy for copy in bad if not any(copy is t for t in tail)]
             if not tail:
                 continue
             first = tail[0]
-            if way is not legs[2] and replied and len(tail) == 1 and first is way[-1] and first["flags"] & 2:
-                continue  # the kernel took the packet, so the copy was wrong and not the packet
+            if len(tail) == 1 and first is way[-1]:
+                # The kernel took the packet, so the copy was wrong and not the packet.
+                taken = way is not legs[2] and replied and first["flags"] & 2
+                if taken or first["switch"] in damaging:
+                    damaged.append(first)
+                    continue
             before = [c for c in whole if id(c) not in bad_copies]
             if before:
                 last = before[-1]["switch"]
@@ -520,7 +549,7 @@ class PlainJoin:
             else:
                 place = self.net.cable(sender, first["switch"])
             found = Alteration(place, first["leg"], before[-1] if before else None, first)
-        return found, bad_copies
+        return found, bad_copies, damaged
 
     def count(  # noqa: PLR0912
         self, slot: PlainSlot, probe: dict[str, Any], legs: Any, ends: Any, verdict: Verdict
@@ -686,7 +715,9 @@ class PlainJoin:
             "duplicates": slot.duplicates,
             "silent_sources": silent,
             "exporters": [
-                {"switch": s, "received": r, "lost": k} for s, (r, k) in sorted(slot.exporters.items())
+                {"switch": s, "received": r, "lost": k, "damaged": slot.damaged.get(s, 0)}
+                for s in sorted({*slot.exporters, *slot.damaged})
+                for r, k in [slot.exporters.get(s, (0, 0))]
             ],
             "examples": examples[:300],
             "pairs": pairs,

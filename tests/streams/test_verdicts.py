@@ -333,6 +333,49 @@ def test_evidence_of_an_alteration():
     assert [e["verdict"] for head in said.heads for e in head["examples"]] == ["altered"]
 
 
+def damaged(said) -> dict[str, int]:
+    return {
+        SMALL.node_name(each["switch"]): each["damaged"]
+        for head in said.heads
+        for each in head["exporters"]
+        if each["damaged"]
+    }
+
+
+def test_a_mirror_known_to_damage_copies_makes_no_alteration():
+    """Of a copy at the end of its way nobody can tell; but other copies of the same switch can be told."""
+    last_of_reply = Path(out=DOWN, back="tor-2-1 leaf-2-2 spine-2 border-1*", member=1)
+    assert judge(last_of_reply).only["verdict"] == "altered"
+    proof = Path(out="border-1* spine-1 leaf-2-1 tor-2-1", back=UP)
+    said = judge(proof, last_of_reply)
+    assert {row["verdict"] for row in said.rows.values()} == {"ok"}
+    assert said.counted("altered") == {}
+    assert damaged(said) == {"border-1": 2}
+
+    silent = lost("border-1 spine-1 leaf-2-1 tor-2-1*", member=1)
+    assert judge(silent).only["verdict"] == "corrupted"
+    said = judge(Path(out="border-1 spine-1 leaf-2-1 tor-2-1*", back=UP), silent)
+    assert [row["verdict"] for _, row in sorted(said.rows.items())] == ["ok", "host_silent"]
+    assert damaged(said) == {"tor-2-1": 2}
+
+
+def test_a_mirror_that_damages_copies_hides_no_alteration_that_others_saw():
+    proof = Path(out="border-1 spine-1 leaf-2-1* tor-2-1", back=UP)
+    said = judge(proof, Path(out="border-1 spine-1 leaf-2-1* tor-2-1*", back=UP, member=1))
+    assert said.counted("altered") == {("spine-1", "leaf-2-1", 1): 1}
+    assert damaged(said) == {"leaf-2-1": 1}
+
+
+def test_an_altered_packet_that_was_lost_later_is_evidence_of_both():
+    said = judge(lost("border-1 spine-1^ leaf-2-1^"))
+    assert said.only["verdict"] == "network_loss"
+    assert said.counted("altered") == {("border-1", "spine-1", 1): 1}
+    assert said.counted("lost") == {("leaf-2-1", "tor-2-1", 1): 1}
+    examples = {(e["from_node"], e["verdict"]) for head in said.heads for e in head["examples"]}
+    node = SMALL.node
+    assert examples == {(node("border-1"), "altered"), (node("leaf-2-1"), "network_loss")}
+
+
 def test_altered_bytes_are_named():
     probe_id = (1 << 32) | (7 << 3)
     payload = bytes(build_payload(np.array([probe_id]), np.array([START_US]))[0])
