@@ -8,6 +8,7 @@ whatever the size of the fabric.
 from __future__ import annotations
 
 import json
+import zlib
 from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,6 +20,7 @@ from schemas.framing import Framing, SingleObject
 from streams.backlog import Commit
 from streams.intake import dead_letter
 from streams.localise.align import SlotAlignment
+from streams.localise.commands import COMMANDS_PARTITION
 from streams.localise.detectors import HISTORY_US, Detectors
 from streams.localise.life import FaultLives
 from streams.localise.reading import read
@@ -61,7 +63,7 @@ class Localiser:
         self._framing: Framing = framing or SingleObject()
         self._align = SlotAlignment(partitions)
         self._detectors = Detectors(fabric)
-        self._lives = FaultLives()
+        self._lives = FaultLives(fabric)
         self._partitions = partitions
         self._position = -1
         self._read_to = -1  # messages before this offset are in the alignment's times already
@@ -69,8 +71,9 @@ class Localiser:
         self._held: deque[tuple[int, int]] = deque()  # offset, slot of messages not done with
         self._checkpoints: deque[_Checkpoint] = deque()  # one per slot of the history
         self._since_commit = 0
+        self._commands_to = 0  # commands before this offset are in the lives already
         if state is not None:
-            self._restore(json.loads(state), partitions)
+            self._restore(fabric, unpack_state(state), partitions)
 
     @property
     def position(self) -> int:
@@ -84,6 +87,9 @@ class Localiser:
             return located
         try:
             head, rows = read(value, timestamp_ms, self._partitions, self._framing)
+            if head["partition"] == COMMANDS_PARTITION:
+                self._obey(head["commands"], offset)
+                return located
         except BadMessage as error:
             located.dead_letters.append(dead_letter(topics.EVIDENCE, 0, offset, timestamp_ms, value, error))
             return located
@@ -104,6 +110,13 @@ class Localiser:
             self._since_commit = 0
             located.commit = self._commit()
         return located
+
+    def _obey(self, commands: list[dict[str, Any]], offset: int) -> None:
+        """Commands that come again after a restart have been obeyed. Raises BadMessage."""
+        if offset >= self._commands_to:
+            self._commands_to = offset + 1
+            for command in commands:
+                self._lives.apply(command)
 
     def _remember_where(self) -> None:
         """A place in the log from which the slots after the newest one can be put together again."""
@@ -128,18 +141,27 @@ class Localiser:
             "judged_us": self._judged_us,
             "detectors": self._detectors.snapshot(),
             "lives": self._lives.snapshot(),
+            "commands_to": self._commands_to,
         }
         return Commit(
             {topics.EVIDENCE: found.position},
             found.align["log_time_ms"],
             self._judged_us,
-            json.dumps(state).encode(),
+            # Thousands of open faults have to fit into one message.
+            zlib.compress(json.dumps(state).encode(), 1),
         )
 
-    def _restore(self, state: dict[str, Any], partitions: int) -> None:
+    def _restore(self, fabric: Fabric, state: dict[str, Any], partitions: int) -> None:
         self._position = state["position"]
         self._read_to = state["read_to"]
         self._align = SlotAlignment.restore(partitions, state["align"])
         self._judged_us = state["judged_us"]
         self._detectors.restore(state["detectors"])
-        self._lives = FaultLives.restore(state["lives"])
+        self._lives = FaultLives.restore(fabric, state["lives"])
+        self._commands_to = state["commands_to"]
+
+
+def unpack_state(state: bytes) -> dict[str, Any]:
+    """What a commit of the localiser carries, as plain values; `lives` is that of FaultLives.snapshot."""
+    values: dict[str, Any] = json.loads(zlib.decompress(state))
+    return values

@@ -12,6 +12,7 @@ from schemas.errors import BadMessage
 from schemas.framing import Framing
 from schemas.nodes import NODE_LIMIT, UNKNOWN_NODE
 from schemas.rows import Leg
+from streams.localise.commands import COMMANDS_PARTITION, check_commands
 
 #: A slot so far ahead of log time is refused: it would pass for everything up to it.
 AHEAD_MAX_US = 60_000_000
@@ -39,6 +40,9 @@ def read(
 
 
 def _check_head(head: dict[str, Any], timestamp_ms: int, partitions: int) -> None:
+    if head["partition"] == COMMANDS_PARTITION:
+        check_commands(head)
+        return
     if not 0 <= head["partition"] < partitions:
         raise BadMessage("bad_evidence", f"partition {head['partition']}; there are {partitions}")
     slot_us, length_us, watermark_us = head["slot_us"], head["slot_length_us"], head["watermark_us"]

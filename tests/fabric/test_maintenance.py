@@ -27,7 +27,8 @@ def test_windows_are_read_and_written() -> None:
 
 def test_times_carry_a_zone() -> None:
     text = with_windows(
-        "{element: spine-1, from: 2026-03-01T22:00:00+01:00, until: '2026-03-02T01:00:00.5Z', why: new firmware}"
+        "{element: spine-1, from: 2026-03-01T22:00:00+01:00, "
+        "until: '2026-03-02T01:00:00.5Z', why: new firmware}"
     )
     assert parse_fabric(text).maintenance == (WINDOW,)
 

@@ -157,10 +157,12 @@ def test_a_fault_opens_is_updated_and_resolved():
     assert events[-1]["last_seen_us"] == START_US + 20 * S
 
 
-def test_a_fault_that_comes_back_is_another_one():
+def test_a_fault_that_comes_back_soon_is_the_same_one():
     events = events_of([*slots(range(3, 6), 90)[:40], *slots(range(60, 63), 120)[40:]])
     assert [e["state"] for e in events if e["state"] != "updated"] == ["open", "resolved"] * 2
-    assert len({e["fault_id"] for e in events}) == 2
+    assert [e["flaps"] for e in events if e["state"] == "open"] == [0, 1]
+    assert len({e["fault_id"] for e in events}) == 1
+    assert [e["version"] for e in events] == list(range(1, len(events) + 1))
 
 
 def test_a_slot_waits_for_every_partition():
