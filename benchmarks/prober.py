@@ -23,7 +23,6 @@ outcome row a probe.
 
 from __future__ import annotations
 
-import operator
 import os
 import socket
 import struct
@@ -37,26 +36,22 @@ from threading import Event, Timer
 
 import numpy as np
 
+from benchmarks.plain_packets import plain_hash, plain_probe
 from fabric.builtin import builtin_fabric
 from fabric.lab.enter import open_in_namespace
 from fabric.model import Fabric
-from producers.content import HASH_KEYS
 from producers.plan import PlanSettings, build_plan
 from producers.prober import ProbeLoop, run_prober
 from producers.prober_settings import ProberSettings
 from producers.publish import BatchPublisher
 from producers.wire import content_hash_as_sent, is_set
 from schemas import topics
-from schemas.payload import PATTERN
 from schemas.rows import OUTCOME, Kind, ReplyKind
 
 _FABRIC = "fat-tree-48"
 _FAR_ADDRESS = "10.254.0.1"
 _BASELINE_PROBES = 20_000
 _BASELINE_WINDOW = 64
-_MASK = 2**64 - 1
-_PATTERN = PATTERN.tolist()
-_KEYS = HASH_KEYS[:69].tolist()
 
 
 def run(seconds_max: float = 20.0) -> dict[str, object]:
@@ -229,9 +224,9 @@ def _baseline(fabric: Fabric) -> float:
         rows: list[bytes] = []
         started_s = time.process_time()
         for number, (probe_id, sent_at_us, source, target, port) in enumerate(table):
-            packet = _plain_probe(probe_id, sent_at_us, source, target, port, fabric.probe_port)
+            packet = plain_probe(probe_id, sent_at_us, source, target, port, fabric.probe_port)
             sent_ns = time.time_ns()
-            waiting[probe_id & 0xFFFFFFFF] = probe_id, sent_at_us, sent_ns, target, port, _plain_hash(packet)
+            waiting[probe_id & 0xFFFFFFFF] = probe_id, sent_at_us, sent_ns, target, port, plain_hash(packet)
             out.sendto(packet, (socket.inet_ntoa(target), 0))
             if number % _BASELINE_WINDOW == _BASELINE_WINDOW - 1:
                 _plain_replies(back, waiting, rows, fabric.probe_port)
@@ -268,35 +263,3 @@ def _plain_replies(
                     *(packet[8], Kind.NORTH_SOUTH, 3, ReplyKind.RST),
                 )
             )
-
-
-def _plain_hash(packet: bytes) -> int:
-    masked = packet[:1] + b"\0" + packet[2:8] + b"\0" + packet[9:10] + b"\0\0" + packet[12:]
-    words = struct.unpack("!69Q", masked)
-    total = sum(map(operator.mul, words, _KEYS)) & _MASK
-    return _mixed(total ^ _mixed(len(packet)))
-
-
-def _plain_probe(
-    probe_id: int, sent_at_us: int, source: bytes, target: bytes, port: int, probe_port: int
-) -> bytes:
-    shift = _mixed(probe_id)
-    words = [0x4259544554524B31, probe_id, sent_at_us, *((word + shift) & _MASK for word in _PATTERN)]
-    payload = struct.pack("!64Q", *words)
-    ip = struct.pack("!BBHHHBBH4s4s", 0x45, 16, 552, 0, 0x4000, 64, 6, 0, source, target)
-    tcp = struct.pack("!HHIIBBHHH", port, probe_port, probe_id & 0xFFFFFFFF, 0, 0x50, 2, 1024, 0, 0)
-    pseudo = source + target + struct.pack("!BBH", 0, 6, 532)
-    checksum = _plain_checksum(pseudo + tcp + payload)
-    ip = ip[:10] + struct.pack("!H", _plain_checksum(ip)) + ip[12:]
-    return ip + tcp[:16] + struct.pack("!H", checksum) + tcp[18:] + payload
-
-
-def _plain_checksum(data: bytes) -> int:
-    return (65_535 - int.from_bytes(data, "big") % 65_535) % 65_535
-
-
-def _mixed(value: int) -> int:
-    z = (value + 0x9E3779B97F4A7C15) & _MASK
-    z = ((z ^ (z >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
-    z = ((z ^ (z >> 27)) * 0x94D049BB133111EB) & _MASK
-    return z ^ (z >> 31)

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from fabric.faults import parse_spec
 from fabric.model import Fabric
+from fabric.simulator import Simulator, SimulatorSettings
 from fabric.simulator.live import LiveSimulation
-from fabric.simulator.simulator import Simulator
 from producers.plan import PlanSettings, build_plan
 from producers.publish import BatchPublisher
 from schemas import topics
@@ -87,11 +87,12 @@ def simulate(
     faults: Sequence[str] = (),
     tick_s: float = 0.1,
     rows_per_message: int = ROWS_PER_MESSAGE,
+    noise: SimulatorSettings | None = None,
 ) -> Traffic:
     """Run all Probers and collectors of a fabric for so many simulated seconds, from START_US on.
 
     interval_us: time between probes of a target, sets the rate. faults: specifications as on the
-    command line. Raises what parse_spec and build_plan raise.
+    command line. noise: of the network, by default none. Raises what parse_spec and build_plan raise.
     """
     clock = _Clock()
     traffic = Traffic(fabric, [[] for _ in range(partitions)], seconds)
@@ -105,7 +106,7 @@ def simulate(
 
     settings = PlanSettings(interval_us=interval_us)
     live = LiveSimulation(
-        Simulator(fabric, 1),
+        Simulator(fabric, 1, noise),
         {p.name: build_plan(fabric, p, settings) for p in fabric.probers},
         {p.name: publisher(0, p.name) for p in fabric.probers},
         {c.name: publisher(1, c.name) for c in fabric.collectors},
