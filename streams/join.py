@@ -23,21 +23,24 @@ from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
 from schemas.rows import gather
 from streams import heads, intake
+from streams.altered_bytes import PacketKey, Packets, altered_bytes
 from streams.backlog import Backlog, Commit
 from streams.closing import Closed, close
 from streams.evidence import Slot
+from streams.flows import FlowMemory
 from streams.hops import ttl_on_arrival
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
 from streams.open_rows import OpenDigests, OpenOutcomes
 from streams.places import Places
 from streams.probes import ProbeColumns, Probes
-from streams.records import PacketKey, Packets, Recorder, sampled
+from streams.records import Recorder, sampled
 from streams.settings import JoinSettings
 from streams.slots import SlotClock
 from streams.tables import Tables
 from streams.verdict import Verdict
 from streams.watermark import NO_WATERMARK_US, Watermark
+from streams.ways import Ways
 
 I8 = NDArray[np.int64]
 
@@ -64,6 +67,7 @@ class Network:
     def __init__(self, fabric: Fabric) -> None:
         self.places = Places(fabric.index)
         self.columns = ProbeColumns(fabric.index)
+        self.ways = Ways(self.places)
         self.recorder = Recorder(self.places)
         self.tables = Tables(self.places)
 
@@ -90,6 +94,7 @@ class PartitionJoin:
         self._newest_row_us = NO_WATERMARK_US
         self._outcomes = OpenOutcomes(settings.slot_us)
         self._digests = OpenDigests(settings)
+        self._flows = FlowMemory(network.places, network.ways, settings.memory_us // settings.slot_us)
         self._packets: Packets = {}
         self._packet_ages: deque[tuple[int, PacketKey]] = deque()
         self._slots: dict[int, Slot] = {}
@@ -194,13 +199,10 @@ class PartitionJoin:
                 self._slot_at(found_us).late_outcomes += int(np.count_nonzero(late))
                 rows = gather(rows, ~late)
             self._outcomes.add(rows)
-            # A copy that joined one of these may be read again without its message being done with;
-            # then it must find its probe again, or it would count as late.
-            settings = self._settings
-            return max(found_us, newest + settings.closing_us + 2 * settings.skew_max_us)
+            return max(found_us, newest + self._settings.outcome_kept_us)
         self._digests.add(rows, found_us)
         self._keep_packets(batch)
-        return max(found_us, newest + self._settings.skew_max_us)
+        return max(found_us, newest + self._settings.digest_kept_us)
 
     def _keep_packets(self, batch: Batch) -> None:
         for altered in batch.altered:
@@ -282,15 +284,18 @@ class PartitionJoin:
     def _count(self, number: int, closed: Closed, output: Output) -> None:
         """Add a slot's probes to its evidence and to the results."""
         output.digests_joined += len(closed.hops) + int(closed.hops.doubled.sum())
+        flows = self._flows.remember(number, closed)
         if self._clock.is_done(number):
             return  # read again after a restart: already published
+        closed = self._flows.located(closed, flows)
         slot = self._slot(number)
         slot.add(closed, self._network.places)
-        slot.tables = self._network.tables(closed)
+        altered = altered_bytes(closed, self._packets)
+        slot.tables = self._network.tables(closed, altered)
         output.probes_closed += len(closed.probes)
         odd = closed.judgement.verdict != Verdict.OK
         keep = np.flatnonzero(odd | sampled(closed.probes, self._settings.sample_one_in))
-        output.results += self._network.recorder(closed, keep, self._packets)
+        output.results += self._network.recorder(closed, keep, altered)
 
     # -- what goes out --------------------------------------------------------------------------
 

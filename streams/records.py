@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.partition import mix64
-from schemas.payload import build_payload
 from schemas.rows import Leg
+from streams.altered_bytes import AlteredBytes
 from streams.closing import Closed
-from streams.hops import Hops
 from streams.places import Places
 from streams.probes import Probes
 from streams.verdict import Verdict
@@ -23,11 +22,6 @@ from streams.verdict import Verdict
 KINDS = ("north_south", "east_west", "inter_prober")
 LEG_NAMES = ("encapsulated", "probe", "reply")
 REPLIES = ("none", "rst", "syn_ack", "icmp")
-
-#: (probe_id, leg, switch, ttl) of a copy.
-PacketKey = tuple[int, int, int, int]
-#: Whole normalised packets of copies that were found wrong.
-Packets = dict[PacketKey, bytes]
 
 _REASONS: dict[Verdict, str] = {
     Verdict.OK: "answered in time, path and content as expected",
@@ -58,11 +52,11 @@ class Recorder:
         self._places = places
         self._name = places.index.fabric.node_name
 
-    def __call__(self, closed: Closed, keep: NDArray[np.intp], packets: Packets) -> list[dict[str, Any]]:
+    def __call__(self, closed: Closed, keep: NDArray[np.intp], altered: AlteredBytes) -> list[dict[str, Any]]:
         """Records of the probes in rows `keep`, in that order."""
-        return [self._record(i, closed, packets) for i in keep.tolist()]
+        return [self._record(i, closed, altered) for i in keep.tolist()]
 
-    def _record(self, i: int, closed: Closed, packets: Packets) -> dict[str, Any]:
+    def _record(self, i: int, closed: Closed, altered: AlteredBytes) -> dict[str, Any]:
         probes, judgement, hops = closed.probes, closed.judgement, closed.hops
         legs, copies = closed.legs, closed.copies
         row = probes.rows[i]
@@ -108,42 +102,21 @@ class Recorder:
                 }
                 for h in mine
             ],
-            "alterations": self._alterations(probe_id, int(probes.sent_at_us[i]), hops, mine, packets),
+            "alterations": _alterations(altered, i),
         }
 
     def _node(self, node: int) -> str:
         return self._name(node) if node >= 0 else ""
 
-    def _alterations(
-        self, probe_id: int, sent_at_us: int, hops: Hops, mine: range, packets: Packets
-    ) -> list[dict[str, int]]:
-        """Altered payload bytes in the last whole copy at hand."""
-        for h in reversed(mine):
-            packet = packets.get((probe_id, int(hops.leg[h]), int(hops.switch[h]), int(hops.ttl[h])))
-            if packet is not None and hops.leg[h] != Leg.REPLY:
-                return altered_bytes(packet, _payload(probe_id, sent_at_us))
-        return []
 
-
-def altered_bytes(packet: bytes, payload: bytes) -> list[dict[str, int]]:
-    """Bytes of a packet's payload that are not as sent: offset in the IP packet, XOR mask, both values."""
-    start = len(packet) - len(payload)
-    if start < 0:
-        return []
-    seen, sent = np.frombuffer(packet, np.uint8)[start:], np.frombuffer(payload, np.uint8)
+def _alterations(altered: AlteredBytes, probe: int) -> list[dict[str, int]]:
+    """Altered bytes of a probe: offset in the IP packet, XOR mask, both values."""
+    here = altered.of(probe)
+    columns = altered.byte_offset[here], altered.sent[here], altered.seen[here]
     return [
-        {
-            "byte_offset": start + at,
-            "xor_mask": int(seen[at] ^ sent[at]),
-            "sent": int(sent[at]),
-            "seen": int(seen[at]),
-        }
-        for at in np.flatnonzero(seen != sent).tolist()
+        {"byte_offset": at, "xor_mask": sent ^ seen, "sent": sent, "seen": seen}
+        for at, sent, seen in zip(*(column.tolist() for column in columns), strict=True)
     ]
-
-
-def _payload(probe_id: int, sent_at_us: int) -> bytes:
-    return bytes(build_payload(np.array([probe_id]), np.array([sent_at_us]))[0])
 
 
 def _address(packed: np.void) -> str:

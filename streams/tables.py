@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from streams.altered_bytes import AlteredBytes
+from streams.bits import bit_rows
 from streams.closing import Closed
 from streams.distances import Distances
 from streams.places import Places
@@ -17,10 +19,11 @@ class Tables:
         self._chips = Chips(places.index)
         self._distances = Distances(places.index)
 
-    def __call__(self, closed: Closed) -> dict[str, bytes]:
+    def __call__(self, closed: Closed, altered: AlteredBytes) -> dict[str, bytes]:
         """Arrays by their names in the head of `link-evidence`, as bytes of packed rows."""
         rows = {
             "turns": turn_rows(closed, self._places, self._chips),
             "strays": stray_rows(closed, self._places, self._distances),
+            "bits": bit_rows(closed, altered, self._places),
         }
         return {name: table.tobytes() for name, table in rows.items()}

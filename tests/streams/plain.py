@@ -20,10 +20,9 @@ import fastavro
 import schemas
 from fabric.model import TIER_RANK, Fabric
 from schemas.partition import mix64
-from schemas.payload import build_payload
 from streams.settings import JoinSettings
 from tests.streams.logs import Log, Message
-from tests.streams.plain_tables import Alteration, PlainTables, Told
+from tests.streams.plain_tables import Alteration, PlainTables, Told, altered_bytes_of
 
 AVSC = Path(schemas.__file__).parent / "avsc"
 BEFORE_TIME = -(2**62)
@@ -390,7 +389,7 @@ class PlainJoin:
         told = Told(probe, legs, ends, verdict.what, verdict.place, verdict.leg, altered, odd)
         slot.tables.add(self.net, told)
         if verdict.what != "ok" or self.sampled(probe):
-            self.results.append(self.record(probe, legs, ends, verdict))
+            self.results.append(self.record(probe, legs, ends, verdict, altered_bytes_of(told)))
 
     def sampled(self, probe: dict[str, Any]) -> bool:
         import numpy as np
@@ -548,7 +547,7 @@ class PlainJoin:
                     place = (last, -1)
             else:
                 place = self.net.cable(sender, first["switch"])
-            found = Alteration(place, first["leg"], before[-1] if before else None, first)
+            found = Alteration(place, first["leg"], before[-1] if before else None, tail)
         return found, bad_copies, damaged
 
     def count(  # noqa: PLR0912
@@ -610,7 +609,14 @@ class PlainJoin:
             cell.lost += 1
             cell.examples[VERDICTS.index(verdict.what)].append((probe["sent_at_us"], probe["probe_id"]))
 
-    def record(self, probe: dict[str, Any], legs: Any, ends: Any, verdict: Verdict) -> dict[str, Any]:
+    def record(
+        self,
+        probe: dict[str, Any],
+        legs: Any,
+        ends: Any,
+        verdict: Verdict,
+        alterations: list[dict[str, int]],
+    ) -> dict[str, Any]:
         """The result without its `reason`, which is prose."""
         net = self.net
         last, following = verdict.place or (None, None)
@@ -647,23 +653,8 @@ class PlainJoin:
                 for hops in legs
                 for hop in hops
             ],
-            "alterations": self.altered_bytes(probe, legs),
+            "alterations": alterations,
         }
-
-    def altered_bytes(self, probe: dict[str, Any], legs: Any) -> list[dict[str, int]]:
-        import numpy as np
-
-        for hop in reversed(legs[0] + legs[1]):
-            if "packet" in hop:
-                sent = bytes(build_payload(np.array([probe["probe_id"]]), np.array([probe["sent_at_us"]]))[0])
-                start = len(hop["packet"]) - len(sent)
-                pairs = enumerate(zip(sent, hop["packet"][start:], strict=True), start)
-                return [
-                    {"byte_offset": at, "xor_mask": s ^ g, "sent": s, "seen": g}
-                    for at, (s, g) in pairs
-                    if s != g
-                ]
-        return []
 
     # -- publishing -------------------------------------------------------------------------------
 
@@ -721,7 +712,7 @@ class PlainJoin:
             ],
             "examples": examples[:300],
             "pairs": pairs,
-            **slot.tables.rows(),
+            **slot.tables.rows(self.net),
         }
         return head, [(a, b, leg, c.passed, c.lost, c.altered, c.missing) for (a, b, leg), c in cells]
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from tests.streams.plain_bytes import altered_bytes
+
 Hop = dict[str, Any]
 Link = tuple[int, int]
 
@@ -38,7 +40,7 @@ class Alteration:
     place: Link | None
     leg: int
     good: Hop | None
-    bad: Hop
+    bad: list[Hop]  # those that no good one follows
 
 
 class PlainTables:
@@ -47,13 +49,21 @@ class PlainTables:
     def __init__(self) -> None:
         self.turns: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         self.strays: dict[tuple[int, int, int, int], int] = defaultdict(int)
+        self.bits: dict[tuple[int, int, int, int, int], list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, net: Any, told: Told) -> None:
         self._add_turns(net, told)
         self._add_strays(net, told)
+        if told.altered and told.altered.place:
+            self._add_bits(told, told.altered)
 
-    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+    def rows(self, net: Any) -> dict[str, list[tuple[Any, ...]]]:
+        places = {place: i for i, place in enumerate([*net.links, *((s, -1) for s in net.switches)])}
+        # Those altered most often, if there are many; of equals the first ones.
+        bits = [((places[bit[:2]], *bit[2:]), bit, counts) for bit, counts in self.bits.items()]
+        bits = sorted(sorted(sorted(bits), key=lambda each: -sum(each[2]))[:4_096])
         return {
+            "bits": [(*bit, *counts) for _, bit, counts in bits],
             "turns": [(*turn, *counts) for turn, counts in sorted(self.turns.items())],
             "strays": [(*stray, count) for stray, count in sorted(self.strays.items())],
         }
@@ -86,6 +96,15 @@ class PlainTables:
     def _turn(self, net: Any, switch: int, came: Link, left: Link, leg: int, what: int) -> None:
         out = -1 if left[1] < 0 else chip_towards(net, switch, left[1])
         self.turns[switch, chip_towards(net, switch, came[0]), out, leg][what] += 1
+
+    # -- bits -------------------------------------------------------------------------------------
+
+    def _add_bits(self, told: Told, change: Alteration) -> None:
+        for byte in altered_bytes_of(told):
+            for bit in range(8):
+                if byte["xor_mask"] >> bit & 1:
+                    where = (*change.place, change.leg, byte["byte_offset"], bit)
+                    self.bits[where][0 if byte["seen"] >> bit & 1 else 1] += 1
 
     # -- strays -----------------------------------------------------------------------------------
 
@@ -122,6 +141,14 @@ class PlainTables:
             return True
         left = hops_left(net, near, destination), hops_left(net, far, destination)
         return None not in left and left[0] - left[1] != gap and (gap == 1 or told.odd)
+
+
+def altered_bytes_of(told: Told) -> list[dict[str, int]]:
+    """Altered bytes in the first altered copy that came with its packet."""
+    for hop in told.altered.bad if told.altered else ():
+        if "packet" in hop:
+            return altered_bytes(told.probe, told.altered.leg == 2, hop["packet"])
+    return []
 
 
 def hops_left(net: Any, switch: int, destination: int | None) -> int | None:
