@@ -33,6 +33,7 @@ class Places:
         self.to_node: I4 = np.concatenate(
             [index.link_to, np.full(len(index.switch_node), UNKNOWN_NODE, np.int32)]
         )
+        self.from_row: I4 = index.switch_row(self.from_node)  # -1: not a switch
         self._descent = Descent(index)
         limit = int(index.switch_node.max(initial=-1)) + 1
         self._row_of_switch = np.full(limit + 1, -1, np.int32)

@@ -17,6 +17,8 @@ class JoinSettings:
     slot_us: int = 250_000
     #: How far collectors' clocks may be off the Probers'.
     skew_max_us: int = 1_000_000
+    #: How far back the way of a flow is looked up, for losses on the way up: each flow comes back sooner.
+    memory_us: int = 4_000_000
     #: One in so many plain ok probes is kept in `probe-results`.
     sample_one_in: int = 1_000
     #: False: the network cannot mirror; timeouts are judged by their group alone.
@@ -25,10 +27,11 @@ class JoinSettings:
     def __post_init__(self) -> None:
         if (
             min(self.timeout_us, self.slot_us, self.sample_one_in) < 1
-            or min(self.settle_us, self.skew_max_us) < 0
+            or min(self.settle_us, self.skew_max_us, self.memory_us) < 0
         ):
             raise ValueError(
-                "timeout_us, slot_us, sample_one_in must be positive; settle_us, skew_max_us not negative"
+                "timeout_us, slot_us, sample_one_in must be positive; settle_us, skew_max_us, memory_us "
+                "not negative"
             )
 
     @property
@@ -36,3 +39,15 @@ class JoinSettings:
         """Rows of a probe are late once the watermark has passed its send time by this much; it closes
         with its slot, when that is true of every probe that the slot can hold."""
         return self.timeout_us + self.settle_us
+
+    @property
+    def outcome_kept_us(self) -> int:
+        """An outcome is done with when slots so much later than it have been published: none of them looks
+        back at its flow. And copies that joined it, and are read again after a restart, find it again;
+        else they would count as late."""
+        return max(self.memory_us, self.closing_us + 2 * self.skew_max_us)
+
+    @property
+    def digest_kept_us(self) -> int:
+        """The same of a digest, whose probe may have been sent later by its clock."""
+        return self.memory_us + self.skew_max_us

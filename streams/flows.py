@@ -1,0 +1,155 @@
+"""Where flows went: a packet of the same five-tuple takes the same way, so an earlier one tells where a
+lost one was going.
+
+A target is probed over a small set of flows, and each of them comes back within a few rounds; all rounds
+of a target are joined in one partition (see schemas.partition). The memory holds the links that the probes
+of the last seconds crossed, slot by slot. What it says of a slot is a function of that slot and of a fixed
+number of slots before it, so of the log alone.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.rows import Leg
+from streams.closing import Closed
+from streams.hops import ProbeLookup
+from streams.places import LEGS, Places
+from streams.verdict import Verdict
+from streams.ways import Ways, flow_of
+
+I1 = NDArray[np.int8]
+I4 = NDArray[np.int32]
+I8 = NDArray[np.int64]
+Bools = NDArray[np.bool_]
+
+_CELL_BITS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """Probes of a slot, shape (p,): `flow`, and `way`, shape (p, LEGS), as `streams.ways` gives them."""
+
+    number: int
+    flow: I8
+    way: I8
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    """A slot. Sorted by flow: flows and ways of its probes, and for each the cells (link * LEGS + leg) of
+    the links that it crossed: ``cell[start[i]:start[i + 1]]``. `lookup`: the last probe of a flow."""
+
+    number: int
+    flow: I8
+    way: I8
+    start: I8
+    cell: I4
+    lookup: ProbeLookup
+
+
+class FlowMemory:
+    """Flows of the last `slots` slots and of the present one. Mutable; one for each partition."""
+
+    def __init__(self, places: Places, ways: Ways, slots: int) -> None:
+        self._places = places
+        self._ways = ways
+        self._slots = slots
+        self._remembered: deque[_Remembered] = deque()
+
+    def remember(self, number: int, closed: Closed) -> Flows:
+        """Take in a slot; slots come in order. What it gives is for the other methods, which speak of that
+        slot until the next one is taken in."""
+        while self._remembered and self._remembered[0].number < number - self._slots:
+            self._remembered.popleft()
+        flows = Flows(number, flow_of(closed.probes), self._ways(closed))
+        order = np.argsort(flows.flow, kind="stable")
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        probe, cell = self._crossed(closed)
+        # One integer holds the probe's rank and the cell, so that a plain sort does.
+        key = rank[probe] << _CELL_BITS | cell
+        key.sort()
+        start = np.zeros(len(order) + 1, np.int64)
+        np.cumsum(np.bincount(key >> _CELL_BITS, minlength=len(order)), out=start[1:])
+        cell = key.astype(np.int32)  # keeps the lowest 32 bits
+        flow = flows.flow[order]
+        self._remembered.append(_Remembered(number, flow, flows.way[order], start, cell, ProbeLookup(flow)))
+        return flows
+
+    def located(self, closed: Closed, flows: Flows) -> Closed:
+        """The same slot, with its losses "beyond a switch" put on the link that their flow took from there.
+
+        Only if that is known, and was always the same one: a flow whose way varies stays unlocated. Costs
+        nothing where nothing was lost.
+        """
+        judgement, links = closed.judgement, self._places.links
+        lost = np.flatnonzero((judgement.verdict == Verdict.NETWORK_LOSS) & (judgement.place >= links))
+        if not len(lost):
+            return closed
+        link = self._next_link(flows.flow[lost], judgement.place[lost] - links, judgement.leg[lost])
+        place = judgement.place.copy()
+        place[lost] = np.where(link >= 0, link, place[lost])
+        return replace(closed, judgement=replace(judgement, place=place))
+
+    def is_new(self, flows: Flows) -> Bools:
+        """Legs that were seen whole and whose way is not the one that was last known: bool[p, LEGS].
+
+        The last one known is that of the newest earlier slot in which the leg of that flow was seen whole.
+        """
+        open_: Bools = flows.way != 0
+        new = open_.copy()
+        for slot in reversed(self._remembered):
+            probe = np.flatnonzero(open_.any(axis=1)) if slot.number < flows.number else ()
+            if not len(probe):
+                continue
+            at = slot.lookup(flows.flow[probe])
+            probe, at = probe[at >= 0], at[at >= 0]
+            known = slot.way[at]
+            says = (known != 0) & open_[probe]
+            new[probe] &= ~(says & (known == flows.way[probe]))
+            open_[probe] &= ~says
+        return new
+
+    def _next_link(self, flow: I8, row: I4, leg: I1) -> I4:
+        """The link by which flows left switches on legs: i8[k], i4[k], i1[k] -> i4[k], -1 where it is not
+        known or varied."""
+        least, most = np.full(len(flow), 2**31 - 1, np.int32), np.full(len(flow), -1, np.int32)
+        for slot in self._remembered:
+            first = np.searchsorted(slot.flow, flow)
+            stop = np.searchsorted(slot.flow, flow, side="right")
+            # The probes of a flow stand together, and so do their cells.
+            of, at = _ranges(slot.start[first], slot.start[stop])
+            link, on = np.divmod(slot.cell[at], np.int32(LEGS))
+            leads_on = (self._places.from_row[link] == row[of]) & (on == leg[of])
+            np.minimum.at(least, of[leads_on], link[leads_on])
+            np.maximum.at(most, of[leads_on], link[leads_on])
+        return np.where(least == most, most, np.int32(-1))
+
+    def _crossed(self, closed: Closed) -> tuple[I4, I4]:
+        """Links between switches that probes crossed for certain: rows of probes and cells, i4[c] each."""
+        hops, crossings, bridges = closed.hops, closed.crossings, closed.bridges
+        via = self._places.switch_row(closed.probes.via_node)
+        first, last = closed.legs.first_switch(Leg.PROBE), closed.legs.last_switch(Leg.ENCAPSULATED)
+        taken_apart = np.flatnonzero((last >= 0) & (last == via)).astype(np.int32)
+        out = self._places.between_switches(via[taken_apart], first[taken_apart])
+        parts = [
+            (hops.probe[crossings.at], crossings.link, hops.leg[crossings.at]),
+            (hops.probe[bridges.at], bridges.into, hops.leg[bridges.at]),
+            (hops.probe[bridges.at], bridges.out, hops.leg[bridges.at]),
+            (taken_apart, out, np.full(len(out), Leg.PROBE, np.int8)),
+        ]
+        probe, link, leg = (np.concatenate(column) for column in zip(*parts, strict=True))
+        known = link >= 0
+        return probe[known], (link * np.int32(LEGS) + leg)[known]
+
+
+def _ranges(start: I8, stop: I8) -> tuple[I8, I8]:
+    """All numbers of some ranges, one after the other: the range that each belongs to, and the number."""
+    lengths = stop - start
+    of = np.repeat(np.arange(len(start)), lengths)
+    return of, np.arange(len(of)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + start[of]
