@@ -30,10 +30,11 @@ from schemas.framing import SINGLE_OBJECT_BYTES
 from schemas.rows import EVIDENCE, rows_of
 from sinks.batching import Gathered
 from sinks.columns import Origin
+from sinks.evidence_rows import LEG_NAMES
 from sinks.migrate import migrate
 from sinks.names import NodeNames
 from sinks.opening import open_store
-from sinks.rows import LEG_NAMES, rows_of_message
+from sinks.rows import rows_of_message
 from sinks.settings import ChdbSettings, ClickHouseSettings
 from sinks.store import Store
 
