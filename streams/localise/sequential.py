@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 I8 = NDArray[np.int64]
 F8 = NDArray[np.float64]
 
-RATIOS = np.array([8.0, 64.0, 512.0, 4_096.0, 32_768.0])
+RATIOS = np.array([12.0, 64.0, 512.0, 4_096.0, 32_768.0])
 #: A loss rate that no scale goes beyond.
 RATE_MAX = 0.9
-#: An element is suspect above this score. A healthy network crosses it less than once in many days: a
-#: score of 16 and 5 losses within 50,000 packets are about one in 400 million such stretches at 1e-6.
-SCORE_MIN = 16.0
+#: An element is suspect above these scores. Of the losses of a healthy network one in e**16, about nine
+#: million, takes a score above 16; the lowest ratio asks for more, because the background may be twice what
+#: it was taken for. Five losses within 50,000 packets reach 17 where one in a million is expected.
+SCORES_MIN = np.array([24.0, 16.0, 16.0, 16.0, 16.0])
 #: Above it a score says nothing new, and would only take longer to fall.
 SCORE_MAX = 60.0
 LOST_MIN = 5
@@ -81,7 +82,8 @@ class SequentialTest:
     def alarms(self) -> I8:
         """Elements that are suspect now, sorted."""
         at = self.active
-        return at[((self.score[:, at] >= SCORE_MIN) & (self.lost[:, at] >= self.lost_min)).any(axis=0)]
+        sure = (self.score[:, at] >= SCORES_MIN[:, None]) & (self.lost[:, at] >= self.lost_min)
+        return at[sure.any(axis=0)]
 
     def onset_of(self, element: int) -> int:
         """When the losses of an element began: of the scales that find it suspect, the one that is
