@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -75,7 +76,6 @@ class Verdicts:
 
 def judge(*paths: Path, fabric: Fabric = SMALL, settings: JoinSettings | None = None) -> Verdicts:
     """Send the probes through a join of one partition."""
-    settings = settings or JoinSettings(sample_one_in=1)
     outcomes, digests, altered = [], [], []
     for path in paths:
         probe_id = (1 << 32) | (7 << 3) | path.member
@@ -85,9 +85,23 @@ def judge(*paths: Path, fabric: Fabric = SMALL, settings: JoinSettings | None = 
                 if packet is not None:
                     altered.append(AlteredPacket(len(digests), packet))
                 digests.append(row)
+    tables = np.array(outcomes, OUTCOME.dtype), np.array(digests, DIGEST.dtype)
+    return judge_rows(*tables, altered, fabric=fabric, settings=settings)
+
+
+def judge_rows(
+    outcomes: np.ndarray,
+    digests: np.ndarray,
+    altered: Sequence[AlteredPacket] = (),
+    *,
+    fabric: Fabric = SMALL,
+    settings: JoinSettings | None = None,
+) -> Verdicts:
+    """What a join of one partition says of these rows."""
+    settings = settings or JoinSettings(sample_one_in=1)
     join = PartitionJoin(0, Network(fabric), settings)
     now_ms = START_US // 1_000 + 100
-    tables = (np.array(outcomes, OUTCOME.dtype), np.array(digests, DIGEST.dtype))
+    tables = outcomes, digests
     for side, topic in enumerate((topics.OUTCOMES, topics.DIGESTS)):
         for sequence, (rows, promise) in enumerate(((tables[side], 0), (tables[side][:0], END_OF_SOURCE_US))):
             envelope = Envelope("source", 1, 0, sequence, promise)
