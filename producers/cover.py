@@ -112,7 +112,9 @@ def _by_label(flow: I8, element: I4, label: I4, wanted: Bools, of_flow: Bools) -
     keep = of_flow & wanted[element]
     if not keep.any():
         return 0
-    key, times = np.unique(flow[keep] * labels + label[element[keep]], return_counts=True)
+    key = np.sort(flow[keep] * labels + label[element[keep]])
+    first = np.flatnonzero(np.append(True, key[1:] != key[:-1]))
+    times, key = np.diff(np.append(first, len(key))), key[first]
     most = np.zeros(labels, np.int64)
     np.maximum.at(most, key % labels, times)
     number = np.bincount(label[wanted], minlength=labels)

@@ -20,7 +20,7 @@ from fabric.model import Fabric
 from producers.cover import greedy_cover, least_flows, without_spare
 from producers.cover_search import one_flow_per_target
 from producers.flow_file import FlowChoice, ProberFlows
-from producers.flow_paths import Crossings, FlowPaths, crossings
+from producers.flow_paths import Crossings, FlowPaths, crossings, distinct
 from producers.plan_settings import PlanSettings
 from schemas.nodes import PROBER_BASE
 from schemas.rows import Leg
@@ -70,13 +70,26 @@ def choose_cover(flows: FlowPaths, crossed: Crossings, elements: Elements, seed:
     bare = flows.via < 0
     by_bare = np.zeros(elements.count, np.bool_)
     by_bare[crossed.of(np.flatnonzero(bare))] = True
-    picked = greedy_cover(crossed, wanted & ~by_bare, ~bare, seed)
-    picked = np.concatenate([picked, greedy_cover(crossed, _open(wanted, crossed, picked), bare, seed)])
-    alternative = one_flow_per_target(crossed, wanted, flows.target, picked, seed)
+    east_west = _few_steps(flows, crossed, wanted & ~by_bare, seed)
+    wanted = _open(wanted, crossed, east_west)
+    picked = greedy_cover(crossed, wanted, bare, seed)
+    other = one_flow_per_target(crossed, wanted, flows.target, picked, seed)
     everything = np.ones(len(flows), np.bool_)
-    rest = greedy_cover(crossed, _open(wanted, crossed, alternative), everything, seed)
-    alternative = without_spare(crossed, np.concatenate([alternative, rest]), wanted)
-    return min(without_spare(crossed, picked, wanted), alternative, key=len)
+    rest = greedy_cover(crossed, _open(wanted, crossed, other), everything, seed)
+    other = without_spare(crossed, np.concatenate([other, rest]), wanted)
+    return np.concatenate([east_west, min(picked, other, key=len)])
+
+
+def _few_steps(flows: FlowPaths, crossed: Crossings, wanted: Bools, seed: int) -> I8:
+    """Flows that cross what East-West flows alone can, by few pairs of ToR and server: a plan goes through
+    these pairs one after the other, and sends whole groups by each."""
+    bounds = _targets(flows)
+    step = np.repeat(np.arange(len(bounds) - 1), np.diff(bounds))
+    key = distinct(step[crossed.flow] << 32 | crossed.element)
+    start = np.searchsorted(key >> 32, np.arange(len(bounds)))
+    by_step = Crossings(start.astype(np.int64), (key & 0xFFFFFFFF).astype(np.int32))
+    steps = greedy_cover(by_step, wanted, flows.via[bounds[:-1]] >= 0, seed)
+    return greedy_cover(crossed, wanted, np.isin(step, steps), seed)
 
 
 def _open(wanted: Bools, crossed: Crossings, picked: I8) -> Bools:
