@@ -114,9 +114,12 @@ def _likeness(cause: Finding, fault: Open) -> tuple[bool, int]:
 
 
 def _order(finding: Finding) -> tuple[object, ...]:
+    """Equal only for equal findings."""
+    bits = tuple((b.byte_offset, b.bit, b.to_one, b.to_zero) for b in finding.bits)
     return (
         *(family_of(finding.kind), finding.first_seen_us, min(finding.where), finding.kind),
         *(finding.suspects, finding.bad, finding.total, finding.last_seen_us, sorted(finding.where)),
+        *(finding.direction, finding.servers, finding.examples, finding.legs, bits, finding.note),
     )
 
 
