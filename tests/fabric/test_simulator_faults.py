@@ -266,6 +266,20 @@ def test_a_loop_turns_packets_between_two_switches_until_their_ttl_ends():
     assert {DEMO.index.link_name(row) for row in result.truth.strayed_link[lost]} == {"leaf-2-2~tor-2-1"}
 
 
+def test_a_loop_spares_what_ends_at_its_far_end():
+    """An outer packet that is taken off at a ToR does not go on; the inner one comes from nowhere else."""
+    ways = ways_of(healthy(8.0))
+    inbound = [way[-2:] for (_, leg), way in ways.items() if leg == Leg.ENCAPSULATED]
+    cable = max(set(inbound), key=inbound.count)
+    assert inbound.count(cable) > 5
+    turned = {key for key, way in ways.items() if key[1] == Leg.PROBE and cable in cables(way)}
+    turned |= {key for key, way in ways.items() if key[1] == Leg.REPLY and cable in cables(way)}
+    assert turned
+    result = run(f"loop:{DEMO.node_name(cable[0])}~{DEMO.node_name(cable[1])}", seconds=8)
+    assert set(lost_legs(result).items()) == turned
+    assert (result.truth.strayed_leg >= 0).sum() == len(turned)
+
+
 def test_a_loop_may_take_some_flows_only():
     expected = crossing_chip("tor-2-1~leaf-2-2", 16.0)
     result = run("loop:tor-2-1~leaf-2-2:share=0.3", seconds=16)
@@ -335,6 +349,18 @@ def test_probe_ids_that_come_round_again_draw_anew():
     same = ((one.truth.lost_leg == two.truth.lost_leg) & met).sum()
     assert same < met.sum() / 2
     assert made.run(first).outcomes.tolist() == one.outcomes.tolist()
+
+
+@pytest.mark.parametrize("element", ["leaf-2-1~spine-1", "spine-1"])
+def test_what_one_fault_has_dropped_meets_no_other(element):
+    result = run(f"loss:{element}:rate=1", f"loss:{element}:rate=1", f"flip:{element}:rate=1")
+    assert result.tallies.keys() == {0}
+    assert set(result.truth.lost_by.tolist()) == {-1, 0}
+
+
+def test_a_switch_that_is_down_twice_swallows_once():
+    result = run("switch_down:leaf-2-1", "reboot:leaf-2-1:for=9")
+    assert result.tallies.keys() == {0}
 
 
 def test_faults_may_meet_at_one_element():

@@ -70,6 +70,16 @@ def test_hosts_make_noise_at_its_rates():
     assert 900_000 < max(after_us) < 1_010_000
 
 
+def test_silence_goes_before_lateness_and_probers_make_no_noise():
+    result = run(settings=SimulatorSettings(host_silent_rate=0.5, host_slow_rate=0.5), seconds=4)
+    servers = result.probes["target_node"] < DEMO.probers[0].node
+    silent, late = result.truth.silenced_by == -2, result.truth.delayed_by == -2
+    assert not (silent & late).any()
+    assert within(int(late.sum()), int((servers & ~silent).sum()), 0.5)
+    assert (~servers).sum() > 10
+    assert (result.outcomes["rtt_ns"][~servers] > 0).all()
+
+
 def test_noise_is_not_the_same_again():
     settings = SimulatorSettings(host_silent_rate=0.1)
     first = run(settings=settings, seconds=10)

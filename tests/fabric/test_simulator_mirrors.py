@@ -1,5 +1,7 @@
 """Faults of mirrors and of clocks: what is reported is wrong or missing, what happens is not."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -64,7 +66,9 @@ def test_an_exporter_that_is_out_sends_nothing_and_leaves_no_gaps():
 
 
 def test_a_collector_that_is_out_misses_what_arrives():
-    result, clean = run("mirror_outage:collector-1:after=0.5,for=1"), healthy()
+    # Late replies are sent before the outage and arrive in it, or are sent in it and arrive later.
+    late = SimulatorSettings(host_slow_rate=0.2)
+    result, clean = run("mirror_outage:collector-1:after=0.5,for=1", settings=late), run(settings=late)
     arrived_us = clean.arrived_at_us - START_US
     mine = np.array([owner(s) == "collector-1" for s in clean.digests["switch"].tolist()])
     missing = mine & (arrived_us >= 500_000) & (arrived_us < 1_500_000)
@@ -78,6 +82,21 @@ def test_lost_copies_leave_gaps():
     lost = len(clean.digests) - len(result.digests)
     assert within(lost, int(at_leaf(clean).sum()), 0.5)
     assert result.mirror_lost.sum() == result.tallies[0].silenced == lost
+
+
+def test_copies_of_one_probe_are_lost_one_by_one():
+    node = DEMO.node("border-1")
+    result, clean = run("mirror_loss:border-1:rate=0.5", seconds=4), healthy(4.0)
+
+    def copies(slice_):
+        mine = (slice_.digests["switch"] == node) & (slice_.digests["leg"] > 0)
+        return Counter(slice_.digests["probe_id"][mine].tolist())
+
+    kept = copies(result)
+    left = np.array([kept[probe_id] for probe_id, made in copies(clean).items() if made == 2])
+    assert len(left) > 500
+    for count, share in ((0, 0.25), (1, 0.5), (2, 0.25)):
+        assert within(int((left == count).sum()), len(left), share)
 
 
 def test_exporters_lose_at_rates_of_their_own():

@@ -89,18 +89,26 @@ def assert_promises_are_kept(line, field):
         promised[partition] = batch.envelope.low_watermark_us
 
 
+def assert_nothing_is_promised_beyond(line, out_us, back_us):
+    """A source that goes does not know what comes after it."""
+    for at, promise in (pair for pairs in promises(line).values() for pair in pairs):
+        if at - START_US < back_us:
+            assert promise - START_US <= out_us
+
+
 def test_a_prober_that_is_out_says_nothing_at_all():
-    network = Network("prober_outage:prober-1:after=2,for=3", seconds=7)
+    network = Network("prober_outage:prober-1:after=1.98,for=3.02", seconds=7)
     line, other = network.lines["prober-1"], network.lines["prober-2"]
     times = line.times()
     # The last word falls into the tick in which it went.
-    assert not ((times > 2_000_000 + TICK_US) & (times < 5_000_000)).any()
+    assert not ((times > 1_980_000 + TICK_US) & (times < 5_000_000)).any()
     assert (times < 2_000_000).any() and (times > 5_000_000).any()
     sent_us = line.rows["sent_at_us"].astype(np.int64) - START_US
-    assert not ((sent_us >= 2_000_000) & (sent_us < 5_000_000)).any()
+    assert not ((sent_us >= 1_980_000) & (sent_us < 5_000_000)).any()
     assert ((sent_us >= 5_000_000) & (sent_us < 5_500_000)).any()
     # What it did not know yet when it went, it will never say; what it knew, it has said.
-    assert 1_990_000 < sent_us[sent_us < 2_000_000].max() < 2_000_000
+    assert 1_970_000 < sent_us[sent_us < 2_000_000].max() < 1_980_000
+    assert_nothing_is_promised_beyond(line, 1_980_000, 5_000_000)
     assert_promises_are_kept(line, "sent_at_us")
     assert {b.envelope.low_watermark_us for _, b in line.said[-PARTITIONS:]} == {END_OF_SOURCE_US}
     gaps = np.diff(np.unique(other.times()))
@@ -132,6 +140,7 @@ def test_a_collector_that_is_out_says_nothing_at_all():
     assert not ((arrived >= 1_550_000) & (arrived < 3_550_000)).any()
     assert arrived[arrived < 2_000_000].max() > 1_540_000
     assert arrived[arrived > 2_000_000].min() < 3_560_000
+    assert_nothing_is_promised_beyond(line, 1_550_000, 3_550_000)
     assert_promises_are_kept(line, "observed_at_us")
     assert np.diff(np.unique(network.lines["collector-2"].times())).max() <= 3 * TICK_US
     received = sum(c.received for _, batch in line.said for c in batch.exporters)

@@ -128,6 +128,14 @@ def test_no_cut_changes_what_happens(seed):
     assert set(whole.tallies) == set(range(len(MANY))), "each of the faults has met something"
 
 
+def test_the_order_of_probes_does_not_matter():
+    probes = due(2)
+    mixed = probes[np.random.default_rng(5).permutation(len(probes))]
+    one, other = (simulator(*MANY, settings=NOISE).run(each) for each in (probes, mixed))
+    assert one.tallies == other.tallies
+    assert sorted(one.digests.tolist()) == sorted(other.digests.tolist())
+
+
 def test_seeds_differ_and_repeat():
     runs = [simulator(*MANY, settings=NOISE, seed=seed).run(due(1)) for seed in (1, 1, 2)]
     assert runs[0].digests.tolist() == runs[1].digests.tolist()
