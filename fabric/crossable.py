@@ -86,10 +86,8 @@ class _Marks:
         up = np.zeros(len(way.climbing), np.bool_)
         up[rows] = True
         down = np.zeros_like(up)
-        # One step nearer on each link, by whether packets climb before and after it.
-        nearer_up = ways.climbs & (way.climbing[ways.far] == way.climbing[ways.near] - 1)
+        nearer_up, nearer_down = ways.steps(way)
         turns = (way.descending == way.climbing)[ways.near]
-        nearer_down = ways.descends & (way.descending[ways.far] == way.descending[ways.near] - 1)
         climbing = descending = np.zeros(len(ways.links), np.bool_)
         for _ in range(HOPS_MAX):
             climbing = nearer_up & up[ways.near]
@@ -103,20 +101,15 @@ class _Marks:
         self._links[came] = True
         self._links[leaving] = True
         if self._elements.pairs:
-            self._mark_pairs(way, climbing, descending, down, came, leaving)
+            on = nearer_down & down[ways.near]
+            self._mark_pairs(climbing, nearer_down & turns & up[ways.near], on, came, leaving)
 
-    def _mark_pairs(
-        self, way: WaysTo, climbing: Bools, descending: Bools, down: Bools, came: I4, leaving: I4
-    ) -> None:
-        """Every way in joined with every way on, for packets that still climb and those that do not."""
-        ways, links = self.ways, self.ways.links
-        turns = (way.descending == way.climbing)[ways.near]
-        nearer = ways.descends & (way.descending[ways.far] == way.descending[ways.near] - 1)
-        ins = (np.concatenate([links[climbing], came]), links[descending])
-        outs = (
-            np.concatenate([links[climbing], links[nearer & turns & descending], leaving]),
-            np.concatenate([links[nearer & down[ways.near]], leaving]),
-        )
+    def _mark_pairs(self, up: Bools, over: Bools, down: Bools, came: I4, leaving: I4) -> None:
+        """Every way in joined with every way on: of packets that climb (`up`) and go on climbing or turn
+        (`over`), and of packets that have turned and go on descending (`down`)."""
+        links = self.ways.links
+        ins = (np.concatenate([links[up], came]), links[over | down])
+        outs = (np.concatenate([links[up], links[over], leaving]), np.concatenate([links[down], leaving]))
         for coming, going in zip(ins, outs, strict=True):
             here = self._chip_set(self._elements.to_row, self._elements.chip_in, coming)
             there = self._chip_set(self._elements.from_row, self._elements.chip_out, going)

@@ -53,6 +53,7 @@ class Ways:
         self._down = np.flatnonzero(self.descends)
         self._switches = len(index.switch_node)
         self._drained = index.drained
+        self._enters_drained: Bools = index.drained[self.far]
 
     def to(self, rows: I4) -> WaysTo:
         """Ways to the nearest of some switches, given by row."""
@@ -77,6 +78,14 @@ class Ways:
             up_ahead = (self._before(self._up, up_ahead) | down_ahead) & (climbing == UNREACHABLE)
             any_ahead = self._before(None, any_ahead) & (shortest == UNREACHABLE)
         return WaysTo(climbing, descending, (climbing == shortest) & (climbing < UNREACHABLE), ends)
+
+    def steps(self, way: WaysTo) -> tuple[Bools, Bools]:
+        """Links, as positions in `links`, that lead one hop nearer while climbing and while descending."""
+        open_ = ~self._enters_drained | way.ends[self.far]
+        return (
+            open_ & self.climbs & (way.climbing[self.far] == way.climbing[self.near] - 1),
+            open_ & self.descends & (way.descending[self.far] == way.descending[self.near] - 1),
+        )
 
     def _before(self, which: NDArray[np.intp] | None, ahead: Bools) -> Bools:
         """Switches from which one of the links leads to a switch in `ahead`."""
