@@ -22,6 +22,7 @@ from fabric.model import TIER_RANK, Fabric
 from schemas.partition import mix64
 from streams.settings import JoinSettings
 from tests.streams.logs import Log, Message
+from tests.streams.plain_flows import PlainFlows
 from tests.streams.plain_tables import Alteration, PlainTables, Told, altered_bytes_of
 
 AVSC = Path(schemas.__file__).parent / "avsc"
@@ -174,6 +175,7 @@ class PlainJoin:
         self.net = PlainFabric(fabric)
         self.partition = partition
         self.settings = settings
+        self.flows = PlainFlows(self.net, settings.slot_us, settings.memory_us // settings.slot_us)
         self.sources: dict[tuple[int, str], dict[str, Any]] = {}
         self.log_ms = self.started_ms = -1
         self.sides = [False, False]
@@ -296,6 +298,7 @@ class PlainJoin:
         damaging: dict[int, set[int]] = defaultdict(set)  # switches that are known to damage copies, by slot
         for key in order:
             legs, _ = self.legs(hops[key])
+            self.flows.learn(probes[key], legs, self.ends(probes[key]))
             damaged = self.alteration(probes[key], legs, self.ends(probes[key]), set())[2]
             damaging[key[1] // self.settings.slot_us] |= {copy["switch"] for copy in damaged}
         for key in order:
@@ -380,6 +383,9 @@ class PlainJoin:
             slot.damaged[copy["switch"]] += 1
         verdict = self.judge(probe, legs, ends, doubled_replies, probes, altered, bad)
         verdict.altered = altered
+        if verdict.what == "network_loss" and verdict.place and verdict.place[1] < 0:
+            following = self.flows.following(probe, verdict.leg, verdict.place[0])
+            verdict.place = (verdict.place[0], -1 if following is None else following)
         slot.verdicts[verdict.what] += 1
         origin = ends["via"] if probe["kind"] == 1 else ends["attached"]
         if origin is not None and ends["tor"] is not None:
