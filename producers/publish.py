@@ -270,6 +270,9 @@ def _by_partition(rows: NDArray[np.void], partitions: int) -> Iterator[tuple[int
 def _cuts(rows: NDArray[np.void], extra: NDArray[np.int64], bytes_max: int) -> Iterator[tuple[int, int]]:
     """Ranges of rows of at most `bytes_max` bytes each, no run of one group cut. A run is at most 8 rows,
     far below any sensible limit; should one exceed it, it travels alone."""
+    if len(rows) * rows.dtype.itemsize + int(extra.sum()) <= bytes_max:
+        yield 0, len(rows)
+        return
     group = group_of(rows["probe_id"].astype(np.int64))
     ends = np.append(np.flatnonzero(group[1:] != group[:-1]) + 1, len(rows))
     total = np.cumsum(extra + rows.dtype.itemsize)
