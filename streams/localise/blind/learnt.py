@@ -1,0 +1,221 @@
+"""The ways of flows, learnt while mirrors showed them, for the time when they do not.
+
+What is learnt is kept by what decides it. The way of a reply does not depend on the decapsulating ToR of its
+probe, so what North-South probes taught holds for East-West ones too. The way of an encapsulated probe
+depends on its outer addresses alone, which are those of its Prober and that ToR.
+"""
+
+from __future__ import annotations
+
+import base64
+import zlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.partition import mix64
+from schemas.rows import PATHS, Leg
+from streams.localise.blind.cells import LEG_CELLS, LEG_SWITCHES, UNKNOWN_CELLS, Cells
+
+I1 = NDArray[np.int8]
+I4 = NDArray[np.int32]
+I8 = NDArray[np.int64]
+U8 = NDArray[np.uint64]
+
+WAYS_MAX = 1_000_000
+SNAPSHOT_MAX = 20_000
+#: A way that is said again gains trust up to this; one that changes loses it. Below 0 it is not believed:
+#: the flow is routed adaptively, or not by its five-tuple alone.
+TRUST_MAX, TRUST_NEW, TRUST_CHANGE = 4, 2, -2
+
+#: Bytes of a way in a snapshot before it is deflated: when, trust, switches, fields and leg.
+_PACKED_BYTES = 8 + 1 + 4 * LEG_SWITCHES + 4 * 5
+
+_FIELDS = ("prober", "target", "via", "source_port")
+#: Fields that the way of a leg does not depend on.
+_INDIFFERENT = {Leg.ENCAPSULATED: ("target", "source_port"), Leg.PROBE: (), Leg.REPLY: ("via",)}
+
+
+class LearntWays:
+    """Table of ways. Bounded: of more than `ways_max` those that were said last are kept."""
+
+    def __init__(self, cells: Cells, ways_max: int = WAYS_MAX, snapshot_max: int = SNAPSHOT_MAX) -> None:
+        self._cells, self._ways_max, self._snapshot_max = cells, ways_max, snapshot_max
+        self._key: U8 = np.empty(0, np.uint64)  # sorted
+        self._rows = np.empty(0, PATHS.dtype)
+        self._way: I4 = np.empty((0, LEG_CELLS), np.int32)
+        self._trust: I1 = np.empty(0, np.int8)
+        self._said_us: I8 = np.empty(0, np.int64)
+        self._packed: str | None = None  # the newest snapshot, while nothing has been learnt since
+
+    def __len__(self) -> int:
+        return len(self._key)
+
+    def learn(self, slot_us: int, rows: np.ndarray) -> None:
+        """Take in PATHS rows of a slot. Legs that no cables make a whole of are left out."""
+        if not len(rows):
+            return
+        self._packed = None
+        rows = rows[np.isin(rows["leg"], list(Leg))]
+        key = _keys_of_rows(rows)
+        # Of a way that is said twice the later word holds.
+        key, last = np.unique(key[::-1], return_index=True)
+        rows = rows[len(rows) - 1 - last]
+        first_node, last_node = self._ends(rows)
+        way, whole = self._cells.leg(first_node, _switches(rows), last_node)
+        whole &= (first_node >= 0) & (last_node >= 0)
+        key, rows, way = key[whole], rows[whole], way[whole]
+        at = np.minimum(np.searchsorted(self._key, key), max(0, len(self._key) - 1))
+        known = self._key[at] == key if len(self._key) else np.zeros(len(key), np.bool_)
+        self._hear_again(at[known], slot_us, rows[known], way[known])
+        self._insert(slot_us, key[~known], rows[~known], way[~known])
+
+    def cells_of(self, rows: np.ndarray) -> I4:
+        """Cells that probes of each flow cross, there and back, servers' and Probers' cables included.
+
+        rows: of a layout with prober, target, via and source_port, such as BLIND, shape (n,). Returns
+        i4[n, w], -1 where there is none; a flow of which an end is not in the fabric crosses nothing.
+        """
+        index = self._cells.index
+        prober, target, via = (rows[name].astype(np.int32) for name in _FIELDS[:3])
+        attached, tor = self._attached(prober), self._last_switch(target)
+        legs = (
+            (Leg.ENCAPSULATED, np.where(via >= 0, attached, -1), np.where(via >= 0, via, -1)),
+            (Leg.PROBE, np.where(via >= 0, via, attached), tor),
+            (Leg.REPLY, tor, attached),
+        )
+        parts = [index.link_index(prober, attached)[:, None]]
+        parts += [
+            self._leg(rows, leg, first.astype(np.int32), last.astype(np.int32)) for leg, first, last in legs
+        ]
+        parts += [
+            index.link_index(near, far)[:, None]
+            for near, far in ((tor, target), (target, tor), (attached, prober))
+        ]
+        way: I4 = np.concatenate(parts, axis=1)
+        way[(attached < 0) | (tor < 0)] = -1
+        return way
+
+    def _leg(self, rows: np.ndarray, leg: Leg, first: I4, last: I4) -> I4:
+        way = np.full((len(rows), LEG_CELLS), -1, np.int32)
+        key = _keys(rows, np.full(len(rows), leg))
+        at = np.minimum(np.searchsorted(self._key, key), max(0, len(self._key) - 1))
+        known = (
+            (self._key[at] == key) & (self._trust[at] >= 0) if len(self._key) else np.zeros(len(key), bool)
+        )
+        known &= (first >= 0) & (last >= 0)
+        way[known] = self._way[at[known]]
+        way[~known, :UNKNOWN_CELLS] = self._cells.unknown(first[~known], last[~known])
+        return way
+
+    # -- learning -------------------------------------------------------------------------------
+
+    def _hear_again(self, at: NDArray[np.intp], slot_us: int, rows: np.ndarray, way: I4) -> None:
+        same = self._rows["switches"][at] == rows["switches"]
+        self._trust[at] = np.clip(self._trust[at] + np.where(same, 1, TRUST_CHANGE), -TRUST_MAX, TRUST_MAX)
+        self._rows[at], self._way[at], self._said_us[at] = rows, way, slot_us
+
+    def _insert(self, slot_us: int, key: U8, rows: np.ndarray, way: I4) -> None:
+        if not len(key):
+            return
+        at = np.searchsorted(self._key, key)
+        self._key = np.insert(self._key, at, key)
+        self._rows = np.insert(self._rows, at, rows)
+        self._way = np.insert(self._way, at, way, axis=0)
+        self._trust = np.insert(self._trust, at, np.int8(TRUST_NEW))
+        self._said_us = np.insert(self._said_us, at, slot_us)
+        if len(self._key) > self._ways_max:
+            # A tenth at a time, so that it is not done again with the next few.
+            self._keep(self._newest(self._ways_max * 9 // 10))
+
+    def _newest(self, count: int) -> NDArray[np.intp]:
+        """Rows of the ways that were said last, in the order of the table."""
+        order = np.lexsort((self._key, -self._said_us))
+        return np.sort(order[:count])
+
+    def _keep(self, rows: NDArray[np.intp]) -> None:
+        self._key, self._rows, self._way = self._key[rows], self._rows[rows], self._way[rows]
+        self._trust, self._said_us = self._trust[rows], self._said_us[rows]
+
+    def _ends(self, rows: np.ndarray) -> tuple[I4, I4]:
+        prober, target, via = (rows[name].astype(np.int32) for name in _FIELDS[:3])
+        attached, tor = self._attached(prober), self._last_switch(target)
+        leg = rows["leg"]
+        first = np.where(leg == Leg.REPLY, tor, np.where((leg == Leg.PROBE) & (via >= 0), via, attached))
+        last = np.where(leg == Leg.REPLY, attached, np.where(leg == Leg.ENCAPSULATED, via, tor))
+        return first.astype(np.int32), last.astype(np.int32)
+
+    def _attached(self, prober: I4) -> I4:
+        """Switch that each Prober hangs on, -1 for what is none: i4[n] -> i4[n]."""
+        nodes = np.array(sorted(self._cells.attached), np.int32)
+        switch = np.array([self._cells.attached[node] for node in nodes.tolist()], np.int32)
+        if not len(nodes):
+            return np.full(len(prober), -1, np.int32)
+        at = np.minimum(np.searchsorted(nodes, prober), len(nodes) - 1)
+        return np.where(nodes[at] == prober, switch[at], np.int32(-1))
+
+    def _last_switch(self, target: I4) -> I4:
+        tor = self._cells.index.tor_of_server(target)
+        return np.where(tor >= 0, tor, self._attached(target))
+
+    # -- state ----------------------------------------------------------------------------------
+
+    def snapshot(self) -> str:
+        """The ways that were said last, at most `snapshot_max`: deflated columns in base 85, some 4 bytes a
+        way. Said again as it was while nothing is learnt."""
+        if self._packed is None:
+            rows = self._newest(self._snapshot_max)
+            mine = self._rows[rows]
+            # Neighbours are alike in this order, and alike bytes stand together in columns.
+            order = np.lexsort([mine[name] for name in ("source_port", "via", "target", "prober", "leg")])
+            rows, mine = rows[order], mine[order]
+            columns = [self._said_us[rows].astype(">i8"), self._trust[rows], _switches(mine).T.astype(">i4")]
+            for name in (*_FIELDS, "leg"):
+                values = mine[name].astype(np.int64)
+                columns.append(np.diff(values, prepend=0).astype(">i4"))
+            packed = b"".join(
+                np.ascontiguousarray(c).view(np.uint8).reshape(-1, 1).tobytes() for c in columns
+            )
+            self._packed = base64.b85encode(zlib.compress(packed, 1)).decode()
+        return self._packed
+
+    def restore(self, values: str) -> None:
+        """Reverse of `snapshot`, on an empty table."""
+        data = zlib.decompress(base64.b85decode(values))
+        count = len(data) // _PACKED_BYTES
+        said_us = np.frombuffer(data, ">i8", count).astype(np.int64)
+        trust = np.frombuffer(data, np.int8, count, 8 * count)
+        switches = np.frombuffer(data, ">i4", LEG_SWITCHES * count, 9 * count).reshape(LEG_SWITCHES, count)
+        rows = np.zeros(count, PATHS.dtype)
+        rows["switches"] = np.ascontiguousarray(switches.T).view(rows.dtype["switches"]).reshape(-1)
+        numbers = np.frombuffer(data, ">i4", 5 * count, (9 + 4 * LEG_SWITCHES) * count).reshape(5, count)
+        for name, column in zip((*_FIELDS, "leg"), numbers, strict=True):
+            rows[name] = np.cumsum(column, dtype=np.int64)
+        key = _keys_of_rows(rows)
+        first, last = self._ends(rows)
+        way, whole = self._cells.leg(first, _switches(rows), last)
+        order = np.argsort(key)
+        order = order[whole[order]]
+        self._key, self._rows, self._way = key[order], rows[order], way[order]
+        self._trust, self._said_us = trust[order].copy(), said_us[order]
+
+
+def _switches(rows: np.ndarray) -> I4:
+    """Nodes of the switches of PATHS rows: i4[n, LEG_SWITCHES]."""
+    packed = np.ascontiguousarray(rows["switches"])
+    nodes: I4 = packed.view(">i4").reshape(len(rows), LEG_SWITCHES).astype(np.int32)
+    return nodes
+
+
+def _keys_of_rows(rows: np.ndarray) -> U8:
+    return _keys(rows, rows["leg"].astype(np.int64))
+
+
+def _keys(rows: np.ndarray, leg: NDArray[np.integer]) -> U8:
+    """A number for what decides the way of each leg: u8[n]. Two legs share one by a chance of 2**-64."""
+    key = mix64(leg.astype(np.uint64) + np.uint64(1))
+    for name in _FIELDS:
+        indifferent = np.isin(leg, [each for each, names in _INDIFFERENT.items() if name in names])
+        value = np.where(indifferent, -2, rows[name].astype(np.int64))
+        key = mix64(key + value.astype(np.uint64))
+    return key
