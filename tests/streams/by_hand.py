@@ -13,6 +13,7 @@ from fabric.model import Fabric
 from schemas import topics
 from schemas.batch import AlteredPacket, Batch, Envelope, encode_batch, tick
 from schemas.rows import DIGEST, END_OF_SOURCE_US, OUTCOME, DigestFlag, Direction, Kind, ReplyKind
+from streams.closing import Closed, close
 from streams.join import Network, PartitionJoin
 from streams.settings import JoinSettings
 from tests.streams.logs import SMALL, START_US
@@ -43,6 +44,9 @@ class Path:
     group_size: int = 3
     back_after_us: int = 100
     first_ttl: int = 64
+    sent_us: int = 0  # after the start
+    source_port: int = 20_000
+    prober: int = 1
     packets: dict[str, bytes] = field(default_factory=dict)  # name with its mark -> whole packet
 
 
@@ -76,17 +80,32 @@ class Verdicts:
 
 def judge(*paths: Path, fabric: Fabric = SMALL, settings: JoinSettings | None = None) -> Verdicts:
     """Send the probes through a join of one partition."""
+    outcomes, digests, altered = _written(paths, fabric)
+    return judge_rows(outcomes, digests, altered, fabric=fabric, settings=settings)
+
+
+def closed_by_hand(*paths: Path, fabric: Fabric = SMALL) -> Closed:
+    """What the join works out of these probes of one slot, numbered by their order."""
+    network, settings = Network(fabric), JoinSettings()
+    numbered = [replace(path, member=member) for member, path in enumerate(paths)]
+    outcomes, rows, _ = _written(numbered, fabric)
+    probes = network.columns(outcomes)
+    of = np.searchsorted(probes.probe_id, rows["probe_id"].astype(np.int64)).astype(np.int32)
+    return close(probes, rows, of, network.places, settings)
+
+
+def _written(paths: Sequence[Path], fabric: Fabric) -> tuple[np.ndarray, np.ndarray, list[AlteredPacket]]:
+    """OUTCOME rows, DIGEST rows, and whole packets."""
     outcomes, digests, altered = [], [], []
     for path in paths:
-        probe_id = (1 << 32) | (7 << 3) | path.member
+        probe_id = (path.prober << 32) | (7 << 3) | path.member
         outcomes.append(_outcome(path, probe_id, fabric))
         for leg, names in enumerate((path.encapsulated, path.out, path.back)):
             for row, packet in _copies(path, leg, names, probe_id, fabric):
                 if packet is not None:
                     altered.append(AlteredPacket(len(digests), packet))
                 digests.append(row)
-    tables = np.array(outcomes, OUTCOME.dtype), np.array(digests, DIGEST.dtype)
-    return judge_rows(*tables, altered, fabric=fabric, settings=settings)
+    return np.array(outcomes, OUTCOME.dtype), np.array(digests, DIGEST.dtype), altered
 
 
 def judge_rows(
@@ -135,8 +154,15 @@ def _outcome(path: Path, probe_id: int, fabric: Fabric) -> tuple:
     kind = Kind.EAST_WEST if path.via else Kind.NORTH_SOUTH
     reply_ttl = -1 if path.rtt_ns < 0 else 60
     return (
-        *(probe_id, START_US, path.rtt_ns, AS_SENT, np.void(pack_address(target)), np.void(via)),
-        *(20_000, 65_111, reply_ttl, kind, path.group_size, path.reply_kind),
+        *(
+            probe_id,
+            START_US + path.sent_us,
+            path.rtt_ns,
+            AS_SENT,
+            np.void(pack_address(target)),
+            np.void(via),
+        ),
+        *(path.source_port, 65_111, reply_ttl, kind, path.group_size, path.reply_kind),
     )
 
 
@@ -150,7 +176,7 @@ def _copies(
             continue
         content, flags = MARKS.get(mark, (OF_REPLY if leg == 2 else AS_SENT, 0))
         switch = int(name) if name.isdigit() else fabric.node(name)
-        at_us = START_US + 50 + hop + (path.back_after_us if leg == 2 else 0)
+        at_us = START_US + path.sent_us + 50 + hop + (path.back_after_us if leg == 2 else 0)
         row = (probe_id, at_us, -1, content, switch, 1, 552, path.first_ttl - hop, flags, leg, 0)
         if mark != "=":
             rows += [(row, path.packets.get(word))] * (2 if mark == "+" else 1)
