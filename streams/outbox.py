@@ -50,14 +50,18 @@ def of_join(partition: int, output: Output, framing: Framing) -> list[OutMessage
 
 
 def of_localiser(located: Located, framing: Framing) -> list[OutMessage]:
-    """Fault events and dead letters of one step of the localiser."""
+    """Fault events, coverage and dead letters of one step of the localiser."""
     faults = [
         OutMessage(
             topics.FAULTS, 0, event["fault_id"].encode(), encode(topics.FAULTS, event, framing=framing)
         )
         for event in located.faults
     ]
-    return faults + _dead_letters(located.dead_letters, framing)
+    coverage = [
+        OutMessage(topics.COVERAGE, 0, None, encode(topics.COVERAGE, record, framing=framing))
+        for record in located.coverage
+    ]
+    return faults + coverage + _dead_letters(located.dead_letters, framing)
 
 
 def of_commit(key: str, partition: int, commit: Commit, framing: Framing) -> OutMessage:

@@ -16,6 +16,7 @@ from fabric.model import Fabric
 from schemas.rows import BITS
 from streams.localise.align import WholeSlot
 from streams.localise.counts import SlotCounts, count
+from streams.localise.coverage import CoverageMonitor
 from streams.localise.explain import Alarms, Cause, Scene
 from streams.localise.finding import AlteredBit, Finding
 from streams.localise.findings import ExampleStore, Reporter
@@ -27,8 +28,6 @@ from streams.localise.watch import Watch
 
 __all__ = ["HISTORY_US", "Detectors"]
 
-#: A host that was silent for less than this is left alone: it was busy.
-HOST_SPAN_US = 1_000_000
 #: Two altered packets at one place within this time are no accident.
 ALTERED_WINDOW_US = 300_000_000
 ALTERED_MIN = 2
@@ -58,6 +57,7 @@ class Detectors:
         self._bits: deque[tuple[int, int, int, int, int, int]] = deque()
         self._strays = Strays(terrain)
         self._watch = Watch(terrain)
+        self._coverage = CoverageMonitor(terrain)
         self._report = Reporter(terrain)
 
     def remember(self, slot: WholeSlot) -> None:
@@ -76,11 +76,19 @@ class Detectors:
         self._strays.add(slot)
         found += self._strays.findings(counts.length_us)
         found += self._watch.findings(slot.silent_sources, self._traffic, counts.end_us, counts.slot_us)
-        return found
+        # What lies behind a fault is not crossed because of it.
+        explained = {name for finding in found for name in finding.where}
+        gaps = self._coverage.findings(counts.end_us)
+        return found + [gap for gap in gaps if not gap.where & explained]
+
+    def coverage_reports(self, now_us: int) -> list[dict[str, Any]]:
+        """Records of the topic coverage that are due at the end of the slot that was added last."""
+        return self._coverage.reports(now_us)
 
     def _see(self, counts: SlotCounts) -> None:
         self._traffic.add(counts)
         self._turn_traffic.add(counts)
+        self._coverage.add(counts)
 
     def _note_events(self, slot: WholeSlot, counts: SlotCounts) -> None:
         at, turn = counts.slot_us, counts.turn
@@ -116,15 +124,8 @@ class Detectors:
             self._suspicion.background.expected,
             counts.end_us,
         )
-        causes = [c for c in scene.explain(alarms) if not self._is_short(c, scene)]
+        causes = scene.explain(alarms)
         return self._report("network_loss", causes, scene, self._lost_examples.by_cell, counts.length_us)
-
-    @staticmethod
-    def _is_short(cause: Cause, scene: Scene) -> bool:
-        if cause.shape != "host":
-            return False
-        first_us, last_us = scene.span(cause.hit, cause.since_us)
-        return last_us - first_us < HOST_SPAN_US
 
     # -- alterations ----------------------------------------------------------------------------------
 
@@ -182,6 +183,7 @@ class Detectors:
             "bits": [list(b) for b in self._bits],
             "strays": self._strays.snapshot(),
             "watch": self._watch.snapshot(),
+            "coverage": self._coverage.snapshot(),
         }
 
     def restore(self, values: dict[str, Any]) -> None:
@@ -196,6 +198,7 @@ class Detectors:
         self._bits = deque(tuple(b) for b in values["bits"])
         self._strays.restore(values["strays"])
         self._watch.restore(values["watch"])
+        self._coverage.restore(values["coverage"])
 
 
 def _never_altered(cells: NDArray[np.int64]) -> NDArray[np.float64]:

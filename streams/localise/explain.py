@@ -290,6 +290,9 @@ class Scene:
         apart = np.maximum(0, gain(bad, all_, expected) - self._cost(links)) * (bad > 0)
         scores: dict[tuple[str, tuple[int, ...]], float] = {("apart", ()): float(apart.sum())}
         turns = self._turns_of(switch, since_us)
+        # Turns are to be measured by the same background as the links on which their losses show.
+        weight = bad if bad.sum() > 0 else np.ones(len(links))
+        usual = float(np.exp((weight * np.log(expected)).sum() / weight.sum()))
         for shape, chips in group:
             if turns is None:
                 if shape == "switch":
@@ -297,7 +300,7 @@ class Scene:
                 continue
             inside = self._inside(switch, shape, chips, turns[0])
             turn_bad, turn_all = turns[1], turns[1] + turns[2]
-            rate = np.full(int(inside.sum()), float(np.median(expected)))
+            rate = np.full(int(inside.sum()), usual)
             within = group_gain(turn_bad[inside], turn_all[inside], rate)
             # What the group does not explain is explained link by link.
             out = self.terrain.turn_out[turns[0]]

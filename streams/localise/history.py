@@ -28,7 +28,7 @@ _UNKNOWN_MIN_US = 1_000_000
 LOG_US = 300_000_000
 LOG_MAX = 20_000
 #: Events are over when none has come for this time, and for so many mean intervals.
-OVER_MIN_US, OVER_INTERVALS = 1_000_000, 5
+OVER_MIN_US, OVER_INTERVALS = 250_000, 5
 
 
 @dataclass(frozen=True, slots=True)

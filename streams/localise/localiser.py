@@ -37,6 +37,7 @@ class Located:
 
     faults: list[dict[str, Any]] = field(default_factory=list)
     dead_letters: list[dict[str, Any]] = field(default_factory=list)
+    coverage: list[dict[str, Any]] = field(default_factory=list)
     commit: Commit | None = None
     slots: int = 0
 
@@ -102,6 +103,7 @@ class Localiser:
                 self._detectors.remember(slot)
                 continue
             located.faults += self._lives.step(self._detectors.add(slot), slot.decided_at_us)
+            located.coverage += self._detectors.coverage_reports(slot.slot_us + slot.slot_length_us)
             self._judged_us = slot.slot_us
         if located.slots:
             self._remember_where()
