@@ -16,15 +16,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.model import Fabric
+from streams.localise.blind.cases import Case, Explainer
 from streams.localise.blind.cells import Cells
 from streams.localise.blind.groups import Racks, Silence, silence
 from streams.localise.blind.learnt import LearntWays
-from streams.localise.blind.naming import WHOLE_MIN, Naming, Stretch
+from streams.localise.blind.naming import Naming, Stretch
 from streams.localise.blind.share import NO_PAIRS, BlindShare
-from streams.localise.blind.window import BLOCK_US, LOSSY_MAX, Lost, Span, Window
+from streams.localise.blind.window import BLOCK_US, Span, Window
 from streams.localise.finding import Finding
-from streams.localise.tomography.likelihood import Blame, LikelihoodSettings, Losses, locate
-from streams.localise.tomography.paths import summed
+from streams.localise.tomography.likelihood import LikelihoodSettings
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
@@ -35,8 +35,6 @@ F8 = NDArray[np.float64]
 SPANS_US = (2_000_000, 8_000_000, 24_000_000)
 #: A fault of the network that lets less through may silence servers by chance.
 CUT_MIN = 0.3
-#: How often what hosts lost is set aside before the network is looked at again.
-ROUNDS_MAX = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +45,6 @@ class BlindSettings:
     #: nats by which silence must be likelier than what is blamed on the network
     own_min: float = 10.0
     likelihood: LikelihoodSettings = field(default_factory=LikelihoodSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class _Case:
-    """A blame, the span that it was found in, and the stretch of time in which it shows."""
-
-    span: int
-    blame: Blame
-    stretch: Stretch
 
 
 class BlindDetector:
@@ -78,6 +67,7 @@ class BlindDetector:
         self._racks = Racks(tor.astype(np.int32), index.pod.astype(np.int32))
         self._share = BlindShare(index, self._attached)
         self._window = Window(cells.cells, len(nodes), len(self._probers), self._settings.spans_us)
+        self._explain = Explainer(cells, len(nodes), self._settings.likelihood)
         self._naming = Naming(cells, nodes)
         self._last_us = -(2**62)
 
@@ -111,117 +101,29 @@ class BlindDetector:
         if now_us - self._last_us > self._settings.spans_us[-1]:
             return []
         spans = self._window.spans()
-        quiet: list[Silence] = []
+        silences: list[Silence] = []
         silent = np.zeros(len(self._target_nodes), np.bool_)
         mute: set[int] = set()
-        cases: list[_Case] = []
+        cases: list[Case] = []
         for number, span in enumerate(spans):
-            quiet.append(silence(span.tallies, span.answered, span.by_prober, self._racks))
-            silent = silent | quiet[-1].all
-            mute |= set(quiet[-1].probers)
-            cases += self._blames(number, span, silent, mute, now_us)
-        chosen = self._chosen(cases, spans)
-        found = self._silences(quiet, spans, chosen, now_us)
-        return found + [self._naming.blamed(case.blame, case.stretch, now_us) for case in chosen]
-
-    # -- the network ----------------------------------------------------------------------------
-
-    def _blames(
-        self, number: int, span: Span, silent: NDArray[np.bool_], mute: set[int], now_us: int
-    ) -> list[_Case]:
-        """What the losses of a span, but for those of silent servers and Probers, are laid to."""
-        lost = span.lost
-        if lost is None:
-            return []
-        lost = lost.take(~silent[lost.target] & ~np.isin(lost.prober, list(mute))).sample(LOSSY_MAX)
-        passed, answered = span.passed.astype(np.float64), int(span.by_prober.sum())
-        for _ in range(ROUNDS_MAX):
-            losses = Losses(lost.counts(self._cells.cells), passed, answered)
-            blames = locate(losses, self._cells.elements, self._settings.likelihood)
-            cases = [_Case(number, blame, self._stretch(blame, span, lost, now_us)) for blame in blames]
-            own = [c for c in cases if c.stretch.is_of_hosts and not self._is_server(c)]
-            if not own:
-                break
-            lost = lost.take(~self._lost_whole(lost, own))
+            silences.append(silence(span.tallies, span.answered, span.by_prober, self._racks))
+            silent = silent | silences[-1].all
+            mute |= set(silences[-1].probers)
+            cases += self._explain.blames(number, span, silent, mute, now_us)
         quiet_us = now_us - self._settings.quiet_us
-        cases = [c for c in cases if c.stretch.last_us >= quiet_us and not c.stretch.is_of_hosts]
-        # What a server loses as whole groups is its own affair; if it loses all, it will be silent.
-        return [c for c in cases if not (self._is_server(c) and c.stretch.whole_share > WHOLE_MIN)]
-
-    def _is_server(self, case: _Case) -> bool:
-        return self._cells.named[case.blame.element].kind == "server"
-
-    def _lost_whole(self, lost: Lost, cases: list[_Case]) -> NDArray[np.bool_]:
-        """Losses across some elements of servers that lose most of what they lose as whole groups."""
-        links = [cell for case in cases for cell in self._cells.elements.links(case.blame.element)]
-        size = len(self._target_nodes)
-        whole = summed(lost.target, lost.group_lost * lost.weight, size)
-        of_all = summed(lost.target, lost.lost * lost.weight, size)
-        across = np.isin(lost.way, links).any(axis=1)
-        return across & (whole > WHOLE_MIN * of_all)[lost.target]
-
-    def _stretch(self, blame: Blame, span: Span, lost: Lost, now_us: int) -> Stretch:
-        """From when to when a fault shows: the stretch of blocks in which its rate explains most."""
-        links = np.array(self._cells.elements.links(blame.element))
-        hit = np.isin(lost.way, links).any(axis=1)
-        first = span.blocks[0].number
-        count = span.blocks[-1].number - first + 1
-        bad = summed(lost.block[hit] - first, (lost.lost * lost.weight)[hit], count)
-        passed = np.zeros(count)
-        for block in span.blocks:
-            passed[block.number - first] = block.passed[links].sum()
-        rate = blame.rate
-        start, stop = 0, count
-        for _ in range(3):
-            start, stop = _best_stretch(bad, passed, rate, self._settings.likelihood.background)
-            rate = float(bad[start:stop].sum() / max(1.0, bad[start:stop].sum() + passed[start:stop].sum()))
-        inside = hit & (lost.block >= first + start) & (lost.block < first + stop)
-        group_lost = float((lost.group_lost * lost.weight)[inside].sum())
-        times = float(np.isin(lost.way[hit], links).sum() / max(1, hit.sum()))
-        return Stretch(
-            first_us=(first + start) * BLOCK_US,
-            last_us=min(now_us, (first + stop) * BLOCK_US),
-            lost=round(float(bad[start:stop].sum())),
-            crossed=round(float(bad[start:stop].sum() + passed[start:stop].sum())),
-            whole_share=group_lost / max(1.0, float(bad[start:stop].sum())),
-            times=times,
-        )
-
-    def _chosen(self, cases: list[_Case], spans: list[Span]) -> list[_Case]:
-        """Of what several spans say about the same losses, that which has the strongest case."""
-        chosen: list[_Case] = []
-        said = {(case.span, case.blame.element) for case in cases}
-        for case in sorted(cases, key=lambda c: (-c.blame.gain, c.span, c.blame.element)):
-            rivals = [
-                other
-                for other in chosen
-                # Blamed beside each other in one span, they are two faults.
-                if (case.span, other.blame.element) not in said or other.blame.element == case.blame.element
-            ]
-            if not any(self._same(case, other, spans) for other in rivals):
-                chosen.append(case)
-        return chosen
-
-    def _same(self, case: _Case, other: _Case, spans: list[Span]) -> bool:
-        """Whether most of the losses of one are on ways across the other as well."""
-        lost = spans[case.span].lost
-        assert lost is not None
-        elements = self._cells.elements
-        mine = np.isin(lost.way, elements.links(case.blame.element)).any(axis=1)
-        its = np.isin(lost.way, elements.links(other.blame.element)).any(axis=1)
-        weight = lost.lost * lost.weight
-        return bool(weight[mine & its].sum() > 0.5 * weight[mine].sum())
+        chosen = self._explain.chosen([c for c in cases if c.stretch.last_us >= quiet_us], spans)
+        found = self._silences(silences, spans, chosen)
+        found += [self._naming.blamed(case.blame, case.stretch, now_us) for case in chosen]
+        return [each for each in found if each.last_seen_us >= quiet_us]
 
     # -- silence --------------------------------------------------------------------------------
 
-    def _silences(
-        self, quiet: list[Silence], spans: list[Span], chosen: list[_Case], now_us: int
-    ) -> list[Finding]:
+    def _silences(self, silences: list[Silence], spans: list[Span], chosen: list[Case]) -> list[Finding]:
         longest = spans[-1]
-        probers = sorted({row for each in quiet for row in each.probers})
-        pods = sorted({row for each in quiet for row in each.pods})
-        gone = {s for each in quiet for s in each.tors if self._racks.pod[s] not in pods}
-        servers = {s for each in quiet for s in each.servers}
+        probers = sorted({row for each in silences for row in each.probers})
+        pods = sorted({row for each in silences for row in each.pods})
+        gone = {s for each in silences for s in each.tors if self._racks.pod[s] not in pods}
+        servers = {s for each in silences for s in each.servers}
         servers = {s for s in servers if self._racks.tor[s] not in gone and self._pod(s) not in pods}
         servers -= self._explained(servers, spans, chosen)
         found = [self._naming.prober(row, self._silent(longest, prober=row)) for row in probers]
@@ -231,29 +133,29 @@ class BlindDetector:
         for tor in sorted(gone):
             found.append(self._naming.tor(tor, self._silent(longest, np.flatnonzero(self._racks.tor == tor))))
         found += [self._naming.server(s, self._silent(longest, np.array([s]))) for s in sorted(servers)]
-        return [each for each in found if now_us - each.last_seen_us <= self._settings.quiet_us]
+        return found
 
     def _pod(self, target: int) -> int:
         tor = int(self._racks.tor[target])
         return int(self._racks.pod[tor]) if tor >= 0 else -1
 
     def _silent(self, span: Span, targets: I8 | None = None, prober: int = -1) -> Stretch:
-        """When targets, or all that a Prober probes, were heard of last, and what was lost since."""
-        first, last, lost = -1, -1, 0
+        """Since when targets, or all that a Prober probes, have been as good as silent, and what was lost."""
+        first, last, lost, crossed = -1, -1, 0, 0
         for block in span.blocks:
             answered = block.by_prober[prober] if targets is None else block.answered[targets].sum()
             bad = sum(
                 int(t[2][t[0] == prober].sum() if targets is None else t[2][np.isin(t[1], targets)].sum())
                 for t in block.tallies
             )
-            if answered:
-                first, lost = -1, 0
-            if bad and not answered:
+            if answered > bad:
+                first, lost, crossed = -1, 0, 0
+            elif bad:
                 first = block.number if first < 0 else first
-                last, lost = block.number, lost + bad
-        return Stretch(first * BLOCK_US, (last + 1) * BLOCK_US, lost, lost)
+                last, lost, crossed = block.number, lost + bad, crossed + bad + int(answered)
+        return Stretch(max(first, 0) * BLOCK_US, (last + 1) * BLOCK_US, lost, crossed)
 
-    def _explained(self, servers: set[int], spans: list[Span], chosen: list[_Case]) -> set[int]:
+    def _explained(self, servers: set[int], spans: list[Span], chosen: list[Case]) -> set[int]:
         """Silent servers whose losses the faults of the network explain: all ways to them are cut."""
         lost = spans[0].lost
         cuts = [case for case in chosen if case.stretch.rate >= CUT_MIN]
@@ -287,14 +189,3 @@ def _row_of(nodes: I4, node: I4) -> I4:
         return np.full(len(node), -1, np.int32)
     at = np.minimum(np.searchsorted(nodes, node), len(nodes) - 1)
     return np.where(nodes[at] == node, at, -1).astype(np.int32)
-
-
-def _best_stretch(bad: F8, passed: F8, rate: float, background: float) -> tuple[int, int]:
-    """First block and the one after the last of the stretch in which losses at a rate on top of the
-    background are the likeliest, against the background alone."""
-    rate = min(max(rate, 1e-9), 1 - 1e-9)
-    gain = bad * np.log(1 + rate / background) + passed * np.log1p(-rate)
-    total = np.concatenate([[0.0], np.cumsum(gain)])
-    lowest = np.minimum.accumulate(total)
-    stop = int((total - lowest).argmax())
-    return int(total[: stop + 1].argmin()), stop

@@ -102,24 +102,15 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The last so many blocks, summed. tallies: i8[4, n], as in Block, not summed over time."""
+    """The last so many blocks, summed. tallies: i8[4, n], as in Block, not summed over time; lost: None if
+    nothing was."""
 
-    length_us: int
     blocks: tuple[Block, ...]
     passed: I8
     answered: I8
     by_prober: I8
-
-    @property
-    def tallies(self) -> I8:
-        parts = [tally for block in self.blocks for tally in block.tallies]
-        return np.concatenate(parts, axis=1) if parts else np.zeros((4, 0), np.int64)
-
-    @property
-    def lost(self) -> Lost | None:
-        """Losses with their ways; None if there are none."""
-        parts = [lost for block in self.blocks for lost in block.lost]
-        return Lost.joined(parts) if parts else None
+    tallies: I8
+    lost: Lost | None
 
 
 class Window:
@@ -188,11 +179,18 @@ class Window:
 
     def spans(self) -> list[Span]:
         """All spans, the shortest first."""
-        blocks = tuple(self._blocks)
         return [
-            Span(span_us, blocks[begun:], *sums)
-            for span_us, begun, sums in zip(self._spans_us, self._begun, self._sums, strict=True)
+            self._span(tuple(self._blocks)[begun:], sums)
+            for begun, sums in zip(self._begun, self._sums, strict=True)
         ]
+
+    @staticmethod
+    def _span(blocks: tuple[Block, ...], sums: list[I8]) -> Span:
+        tallies = [np.zeros((4, 0), np.int64), *(tally for block in blocks for tally in block.tallies)]
+        lost = [lost for block in blocks for lost in block.lost]
+        passed, answered, by_prober = sums
+        joined = Lost.joined(lost) if lost else None
+        return Span(blocks, passed, answered, by_prober, np.concatenate(tallies, axis=1), joined)
 
 
 def _narrow(way: I4) -> I4:
