@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bytetracker.commands import captures, evaluate, network, question, runs, services, setup
+from bytetracker.commands import captures, evaluate, network, question, runs, services, setup, silence
 from bytetracker.commands.errors import EXPECTED
 from bytetracker.logs import configure_logs
 
@@ -62,6 +62,7 @@ for command in (
     setup.migrate,
     setup.version,
     question.sql,
+    silence.silence,
     evaluate.evaluate,
 ):
     main.add_command(command)

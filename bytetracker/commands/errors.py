@@ -8,6 +8,7 @@ from bytetracker.embedded.broker import EmbeddedBrokerFull
 from bytetracker.embedded.process import ServerFailed
 from bytetracker.evaluate.scenario import ScenarioError
 from bytetracker.evaluate.suites import UnknownSuite
+from bytetracker.moments import SilenceRefused
 from bytetracker.settings import SettingsError
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from fabric.faults import FaultError
@@ -40,6 +41,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     ServerFailed,
     ScenarioError,
     SettingsError,
+    SilenceRefused,
     SourceFailed,
     StoreError,
     TopicsDiffer,

@@ -26,7 +26,7 @@ from tests.pipeline.commands import until
 
 COMMANDS = {
     *("demo", "lab", "fabric show", "plan", "decode", "replay", "prober", "collector", "worker", "sink"),
-    *("fabric generate", "topics create", "migrate", "sql", "version"),
+    *("fabric generate", "topics create", "migrate", "sql", "version", "silence"),
 }
 RECORD_KEYS = {
     *("frame", "exporter", "erspan_type", "session", "sequence", "inner_src", "inner_dst", "protocol"),
@@ -93,6 +93,17 @@ def test_every_option_is_explained(name: str) -> None:
         (["replay", "/nowhere.pcap"], ["/nowhere.pcap"]),
         (["sql", "SELECT 1", "--store", "/nowhere"], ["/nowhere"]),
         (["sql"], ["QUERY"]),
+        (["silence"], ["Give one of ELEMENT, --list and --end"]),
+        (["silence", "spine-1", "--list"], ["Give one of ELEMENT, --list and --end"]),
+        (["silence", "--list", "--for", "2h"], ["go with ELEMENT"]),
+        (["silence", "spine-1", "--for", "2h"], ["--why"]),
+        (["silence", "spine-1", "--why", "optics"], ["--for", "--until"]),
+        (["silence", "spine-1", "--why", "x", "--for", "2x"], ["'2x' is no duration", "1d12h"]),
+        (["silence", "spine-1", "--why", "x", "--for", "0s"], ["'0s' is no duration"]),
+        (["silence", "spine-1", "--why", "x", "--until", "2026-03-01 22:00"], ["its zone"]),
+        (["silence", "spine-1", "--why", "x", "--until", "2020-01-01T00:00Z"], ["is over already"]),
+        (["silence", "spine-11", "--why", "x", "--for", "2h"], ["spine-11", "spine-1"]),
+        (["silence", "pod-11", "--why", "x", "--for", "2h"], ["pod-11", "pods: pod-1"]),
         (["unheard-of"], ["unheard-of"]),
         (["topics", "unheard-of"], ["unheard-of"]),
     ],
@@ -233,7 +244,7 @@ def test_topics_are_created_once(tmp_path: Path) -> None:
         first = _invoke("topics", "create", "--config", str(config))
         second = _invoke("topics", "create", "--config", str(config))
         assert (first[0], second[0]) == (0, 0)
-        assert [line.split(": ")[1] for line in first[1].splitlines()] == ["created"] * 7
+        assert [line.split(": ")[1] for line in first[1].splitlines()] == ["created"] * 8
         assert second[1] == first[1].replace("created", "exists")
         config.write_text(yaml.safe_dump(settings | {"partitions": 4}))
         code, _, err = _invoke("topics", "create", "--config", str(config))

@@ -1,0 +1,42 @@
+"""Points in time and stretches of it, as operators write and read them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+
+_UNITS = {"w": 604_800, "d": 86_400, "h": 3_600, "m": 60, "s": 1}
+_DURATION = re.compile(r"(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+_DURATION_MAX_S = 10 * 366 * 86_400
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class SilenceRefused(ValueError):
+    """What was asked for cannot be done; the message says what to change."""
+
+
+def duration_us(text: str) -> int:
+    """`90s`, `30m`, `2h`, `1d`, `1w`, or several of them from large to small: `1d12h`; in us. Raises
+    SilenceRefused."""
+    match = _DURATION.fullmatch(text)
+    numbers = match.groups(default="0") if match else ()
+    total_s = sum(int(number) * unit_s for number, unit_s in zip(numbers, _UNITS.values(), strict=False))
+    if not 0 < total_s <= _DURATION_MAX_S:
+        raise SilenceRefused(f"{text!r} is no duration; write 90s, 30m, 2h, 1d, 1w or 1d12h")
+    return total_s * 1_000_000
+
+
+def time_us(text: str) -> int:
+    """A time in ISO 8601 with its zone, as us since 1970. Raises SilenceRefused."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise SilenceRefused(f"{text!r} is no time with its zone; write it like 2026-03-01T22:00:00+01:00")
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
+def told(at_us: int) -> str:
+    """A point in time for a person."""
+    return f"{_EPOCH + timedelta(microseconds=at_us):%Y-%m-%d %H:%M:%S} UTC"
