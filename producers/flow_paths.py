@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.coverage import Elements
-from schemas.rows import PATHS, Leg
+from schemas.rows import Leg
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
@@ -55,8 +55,7 @@ class FlowPaths:
 
 
 def gather_paths(rows: NDArray[np.void]) -> FlowPaths:
-    """PATHS rows in the order in which they were said: PATHS.dtype[m] -> flows."""
-    assert rows.dtype == PATHS.dtype
+    """Rows of PATHS, in the order in which they were said, shape (m,), of any byte order -> flows."""
     prober, target, via, port = (
         rows[name].astype(np.int64) for name in ("prober", "target", "via", "source_port")
     )

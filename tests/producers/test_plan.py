@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 
@@ -20,6 +21,7 @@ from schemas.rows import Kind
 
 SMALL = builtin_fabric("small")
 DEMO = builtin_fabric("demo")
+SITES = builtin_fabric("dci")
 NOW_US = 1_700_000_000_123_456
 SECOND_US = 1_000_000
 
@@ -153,6 +155,45 @@ def test_drained_tors_do_not_decapsulate() -> None:
     assert drained.node not in plan.due(0, 60 * SECOND_US)["via_node"]
 
 
+def test_servers_of_another_site_are_left_to_its_own_probers() -> None:
+    plans = [build_plan(SITES, prober) for prober in SITES.probers]
+    pods = [set(SITES.index.pods[: len(SITES.index.pods) // 2]), set(SITES.index.pods[2:])]
+    for prober, plan in zip(SITES.probers, plans, strict=True):
+        probes = plan.due(0, 60 * SECOND_US)
+        between = probes["kind"] == Kind.INTER_PROBER
+        met = {SITES.index.pods[p] for p in np.unique(SITES.index.pod_of(probes["target_node"][~between]))}
+        assert met == pods[prober.number > 2]
+        vias = probes["via_node"][probes["via_node"] >= 0]
+        assert {SITES.index.pods[p] for p in np.unique(SITES.index.pod_of(vias))} == met
+        others = {p.node for p in SITES.probers if p is not prober}
+        assert set(probes["target_node"][between].tolist()) == others
+        assert plan.uncovered == {"address to which every way has a valley, as in another site": 16}
+
+
+@pytest.mark.parametrize("fabric", [DEMO, SITES], ids=["demo", "sites"])
+@pytest.mark.parametrize("share", [1, 2])
+def test_probers_share_targets_and_pairs_of_pods(fabric: Fabric, share: int) -> None:
+    rows = []
+    for prober in fabric.probers:
+        probes = build_plan(fabric, prober, PlanSettings(probers_per_target=share)).due(0, SECOND_US)[::3]
+        near, far = fabric.index.pod_of(probes["via_node"]), fabric.index.pod_of(probes["target_node"])
+        for kind, target, a, b in zip(
+            *(c.tolist() for c in (probes["kind"], probes["target_node"], near, far)), strict=True
+        ):
+            if kind != Kind.INTER_PROBER:
+                rows.append((kind, (a, b) if kind == Kind.EAST_WEST else target))
+    north_south = Counter(target for kind, target in rows if kind == Kind.NORTH_SOUTH)
+    east_west = Counter(pair for kind, pair in rows if kind == Kind.EAST_WEST)
+    assert dict(north_south) == {server.node: share for server in fabric.servers}
+    pods = len(fabric.index.pods)
+    assert set(east_west.values()) == {share}
+    assert len(east_west) == (pods * (pods - 1) if fabric is DEMO else 2 * 2)
+    mine = [
+        len(build_plan(fabric, p, PlanSettings(probers_per_target=share)).template) for p in fabric.probers
+    ]
+    assert max(mine) < 1.6 * min(mine)
+
+
 def test_targets_outside_the_prefixes_are_refused() -> None:
     stray = Server("stray", 9_999, SMALL.servers[0].tor, ("192.0.2.1",))
     fabric = replace(SMALL, servers=(*SMALL.servers, stray))
@@ -177,6 +218,7 @@ def test_too_fast_a_plan_is_refused() -> None:
         {"source_port_first": 65_000},
         {"interval_us": INTERVAL_US_MIN - 1},
         {"east_west_dwell_rounds": 0},
+        {"probers_per_target": -1},
     ],
 )
 def test_contradictory_settings_are_refused(changes: dict[str, int]) -> None:
