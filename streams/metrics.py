@@ -29,6 +29,9 @@ BATCHES_MISSING = Counter(
 )
 COMMITS = Counter("bytetracker_worker_commits", "Commits of a stage", ["stage"])
 FAULT_EVENTS = Counter("bytetracker_worker_fault_events", "Fault events", ["kind", "state"])
+FAULTS_REFUSED = Counter(
+    "bytetracker_worker_refused_findings", "Findings not reported because too many faults were open"
+)
 WATERMARK = Gauge(
     "bytetracker_worker_watermark_seconds", "Event time that a partition has reached", ["partition"]
 )

@@ -341,6 +341,7 @@ class Runtime:
             for event in located.faults:
                 metrics.FAULT_EVENTS.labels(event["kind"], event["state"]).inc()
                 log.info("fault", state=event["state"], kind=event["kind"], story=event["story"])
+            metrics.FAULTS_REFUSED.inc(located.refused)
             for letter in located.dead_letters:
                 metrics.DEAD_LETTERS.labels(letter["topic"], letter["reason"]).inc()
             if located.commit is not None:

@@ -86,9 +86,11 @@ class Screen:
             event = fault.event
             colour = {"open": "red", "updated": "red", "resolved": "green"}[event["state"]]
             suspects = ", ".join(f"{s['element']} {s['confidence']:.0%}" for s in event["suspects"])
+            if event["silenced"]:
+                colour = "yellow"
             since = datetime.fromtimestamp(event["first_seen_us"] / 1e6, UTC)
             faults.add_row(
-                Text(event["state"], style=colour),
+                Text(event["state"] + (", silenced" if event["silenced"] else ""), style=colour),
                 Text(event["kind"]),
                 Text(suspects),
                 Text(f"{since:%H:%M:%S}"),

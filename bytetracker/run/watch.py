@@ -40,6 +40,8 @@ class Seen:
 
     def take(self, topic: str, head: dict[str, Any], timestamp_ms: int) -> None:
         """Add one message."""
+        if topic == topics.EVIDENCE and head["partition"] < 0:
+            return  # operators' commands
         if topic == topics.EVIDENCE:
             slot = (head["partition"], head["slot_us"])
             if slot not in self._slots:

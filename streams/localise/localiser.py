@@ -40,6 +40,7 @@ class Located:
     coverage: list[dict[str, Any]] = field(default_factory=list)
     commit: Commit | None = None
     slots: int = 0
+    refused: int = 0  # findings that were not reported because too many faults were open
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ class Localiser:
             located.faults += self._lives.step(self._detectors.add(slot), slot.decided_at_us)
             located.coverage += self._detectors.coverage_reports(slot.slot_us + slot.slot_length_us)
             self._judged_us = slot.slot_us
+        located.refused, self._lives.refused = self._lives.refused, 0
         if located.slots:
             self._remember_where()
         self._since_commit += located.slots

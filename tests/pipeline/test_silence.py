@@ -17,13 +17,16 @@ from confluent_kafka import Producer
 from bytetracker.cli import main
 from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
 from bytetracker.moments import SilenceRefused, duration_us, time_us, told
+from bytetracker.run.watch import Seen
 from bytetracker.topics_admin import create_topics
 from fabric.builtin import builtin_fabric
 from fabric.inventory import dump_fabric
 from fabric.model import Maintenance
 from schemas import topics
+from schemas.codec import decode
 from schemas.framing import SingleObject
 from streams import outbox
+from streams.localise.commands import command_message
 from streams.localise.localiser import COMMIT_EVERY_SLOTS, Localiser, unpack_state
 from streams.runtime import LOCALISER_KEY
 from tests.pipeline.tap import Tap
@@ -167,3 +170,13 @@ def test_times() -> None:
     for text in ("2026-03-01T22:00:00", "tomorrow"):
         with pytest.raises(SilenceRefused, match="its zone"):
             time_us(text)
+
+
+def test_commands_are_no_work_of_a_partition() -> None:
+    """A run waits until all its partitions have reported: commands must not pass for one of them."""
+    seen = Seen()
+    command = {"action": "silence", "element": "spine-1", "from_us": 0, "until_us": 1, "why": "x", "by": ""}
+    for value in (command_message([command], 0, SingleObject()), evidence({})):
+        head, _ = decode(topics.EVIDENCE, value)
+        seen.take(topics.EVIDENCE, head, 0)
+    assert seen.partitions == {0}
