@@ -37,14 +37,14 @@ class Gaps:
         self._crossable_at: I8 = np.bincount(
             elements.switch_row[elements.crossable], minlength=len(index.switch_node)
         )
-        # The other end of the cable of a port or link: its switch, or the server.
+        # The other end of the cable of a port or link: its switch, or the server or Prober.
         self._far = np.full(elements.count, -1, np.int32)
-        self._server = np.full(elements.count, -1, np.int32)
+        self._host = np.full(elements.count, -1, np.int32)
         rows = np.flatnonzero(elements.from_port >= 0)
         ports = elements.from_port[rows]
         self._far[ports] = elements.to_row[rows]
-        is_server = (index.link_to[rows] >= SERVER_BASE) & (index.link_to[rows] < PROBER_BASE)
-        self._server[ports[is_server]] = index.link_to[rows[is_server]]
+        is_host = index.link_to[rows] >= SERVER_BASE
+        self._host[ports[is_host]] = index.link_to[rows[is_host]]
         links = np.flatnonzero(elements.link >= 0)
         self._far[elements.link[links]] = elements.to_row[links]
         self._cable = np.full(elements.count, -1, np.int64)
@@ -118,24 +118,27 @@ class Gaps:
         elements = self._elements
         fabric = elements.fabric
         shown = [elements.name(e) for e in members[:NAMES_MAX].tolist()]
-        servers = self._server[members]
+        hosts = self._host[members]
+        servers = hosts[(hosts >= 0) & (hosts < PROBER_BASE)]
+        # A Prober that is out explains what only it probes; a server that is silent explains nothing.
+        probers = [fabric.node_name(each) for each in hosts[hosts >= PROBER_BASE].tolist()]
         direction = names[0] if elements.class_of(int(members[0])) == "link" and "~" in names[0] else ""
         return Finding(
             kind="coverage_gap",
             # All of them are unseen, for certain; they are not alternatives.
             suspects=tuple((name, 1.0) for name in names),
-            where=frozenset({*names, *shown, *_chips(shown)}),
+            where=frozenset({*names, *shown, *probers, *_switches_of_pairs(shown)}),
             direction=direction,
             bad=0,
             total=0,
             first_seen_us=int(since_us[members].min()),
             last_seen_us=int(since_us[members].max()),
-            servers=tuple(fabric.node_name(s) for s in servers[servers >= 0][:SERVERS_MAX].tolist()),
+            servers=tuple(fabric.node_name(s) for s in servers[:SERVERS_MAX].tolist()),
             note=_counted(members, elements),
         )
 
 
-def _chips(names: list[str]) -> set[str]:
+def _switches_of_pairs(names: list[str]) -> set[str]:
     """Switches of pairs of chips: gaps inside one switch are one cause."""
     return {name.split(CHIP_SEPARATOR, 1)[0] for name in names if CHIP_SEPARATOR in name and ":" not in name}
 
