@@ -8,20 +8,22 @@ Where a packet is hit decides who still mirrors it. A switch mirrors what comes 
 - what a switch or a chip loses or alters, it loses or alters between its ports, after its own mirror;
 - a link that is down drops everything as it leaves either end. The interfaces stay up: routing would
   otherwise walk around it, and a black hole that routing does not know about is the case worth finding;
+- a switch that is down drops all that comes in, before its mirror sees it;
 - a stopped server drops all that comes in and all that would leave.
 
-Altered bytes keep their old checksum, as they do in a broken switch.
+Altered bytes keep their old checksum, as they do in a broken switch. A black hole hashes the five-tuple as
+the kernel does; of encapsulated probes, like a router that knows no inner header, the outer addresses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 
 from fabric.faults import FLIP_OFFSET_FIRST, FLIP_OFFSET_LAST, FaultError, FaultSpec
 from fabric.lab.topology import HOST_DEVICE, MANAGEMENT_DEVICE, device_towards, port_device
-from fabric.model import Chip, Fabric, Link, Switch
+from fabric.model import Chip, ChipPair, Element, Fabric, Link, PortRef, Switch
 
 _RATE_STEPS = 1_000_000_000
 _TCP_HEADER_LENGTH = 20
@@ -52,50 +54,102 @@ def fault_rules(spec: FaultSpec, fabric: Fabric, table: str, random: Random) -> 
 
     Raises FaultError for what a lab cannot do.
     """
-    unknown = sorted(set(spec.params) - {"rate", "offset", "mask"})
-    if unknown:
-        raise FaultError(f"fault {spec.text!r}: the lab cannot do {spec.kind} with {unknown[0]}")
     element = fabric.element(spec.element)
     rate = spec.params.get("rate", 1.0)
-    if spec.kind == "loss":
-        return (_traffic_rules(fabric, element, table, f"{_chance(rate)} drop"),)
+    if spec.kind in ("loss", "link_down", "black_hole"):
+        return _traffic_rules(
+            fabric, element, table, _drops(spec, random), both_ways=spec.kind == "link_down"
+        )
     if spec.kind == "flip":
         body, chains = _flip(spec, random)
-        return (_traffic_rules(fabric, element, table, f"{_chance(rate)} {body}", chains),)
-    if spec.kind == "link_down" and isinstance(element, Link):
-        back = fabric.link_by_name[f"{element.to_name}~{element.from_name}"]
-        ways = (("there", element), ("back", back))  # both may be tables of one node
-        return tuple(_traffic_rules(fabric, link, f"{table}_{way}", "drop") for way, link in ways)
-    if spec.kind == "host_down":
+        return _traffic_rules(fabric, element, table, [f"{_chance(rate)} {body}"], chains)
+    if isinstance(element, Switch) and spec.kind in ("switch_down", "reboot"):
+        ports = [port_device(port.number) for port in element.ports]
+        chains = "".join(
+            _chain(f"{port}_arriving", f"hook ingress device {port}", ["drop"]) for port in ports
+        )
+        return (_table("netdev", element.name, table, chains),)
+    if spec.kind in ("host_down", "reboot"):
         chains = _chain("arriving", f"hook ingress device {HOST_DEVICE}", ["drop"])
         chains += _chain("leaving", f"hook egress device {HOST_DEVICE}", ["drop"])
         return (_table("netdev", spec.element, table, chains),)
-    if spec.kind == "mirror_loss":
+    if spec.kind == "rst_limit":
+        rules = [f"{_chance(1 - rate)} drop"] if rate < 1 else []
+        chains = _chain("arriving", f"hook ingress device {HOST_DEVICE}", rules)
+        return (_table("netdev", spec.element, table, chains),)
+    if isinstance(element, Switch) and spec.kind in ("mirror_loss", "mirror_outage"):
         rule = f"ip protocol gre {_chance(rate)} drop"
         chains = _chain("leaving", f"hook egress device {MANAGEMENT_DEVICE}", [rule])
         return (_table("netdev", spec.element, table, chains),)
-    raise FaultError(f"fault {spec.text!r}: the lab cannot do {spec.kind}")
+    raise FaultError(f"fault {spec.text!r}: the lab cannot do {spec.kind} to {spec.element}")
 
 
-def _traffic_rules(fabric: Fabric, element: object, table: str, rule: str, chains: str = "") -> FaultRules:
-    """Apply a rule to what crosses a link, a switch or a chip."""
+def _drops(spec: FaultSpec, random: Random) -> list[str]:
+    """The statements that drop what a fault hits, one per sort of packet."""
+    if spec.kind == "link_down":
+        return ["drop"]
+    if spec.kind == "black_hole":
+        steps = max(1, round(spec.params["share"] * _RATE_STEPS))
+        hashed = f"mod {_RATE_STEPS} seed 0x{random.randrange(1, 1 << 32):x} < {steps} drop"
+        return [
+            f"ip protocol tcp jhash ip saddr . ip daddr . tcp sport . tcp dport {hashed}",
+            f"ip protocol 4 jhash ip saddr . ip daddr {hashed}",
+        ]
+    lengths = [
+        f"ip length {sign} {int(spec.params[key])}"
+        for key, sign in (("min_bytes", ">="), ("max_bytes", "<="))
+        if key in spec.params
+    ]
+    return [" ".join(filter(None, [*lengths, _chance(spec.params["rate"]), "drop"]))]
+
+
+def _traffic_rules(
+    fabric: Fabric,
+    element: Element,
+    table: str,
+    rules: Sequence[str],
+    chains: str = "",
+    *,
+    both_ways: bool = False,
+) -> tuple[FaultRules, ...]:
+    """Apply rules to what crosses a link, a port, a switch, a chip or a pair of chips."""
+    if isinstance(element, PortRef):
+        element, both_ways = fabric.link_by_name[f"{element.switch}~{element.port.peer}"], True
+    if isinstance(element, Link) and both_ways:
+        back = fabric.link_by_name[f"{element.to_name}~{element.from_name}"]
+        ways = (("there", element), ("back", back))  # both may be tables of one node
+        return tuple(_link_rules(fabric, link, f"{table}_{way}", rules, chains) for way, link in ways)
     if isinstance(element, Link):
-        node, hook, device = _place(fabric, element)
-        return _table("netdev", node, table, chains + _chain(hook, f"hook {hook} device {device}", [rule]))
+        return (_link_rules(fabric, element, table, rules, chains),)
+    if not isinstance(element, Switch | Chip | ChipPair):
+        raise FaultError(f"the lab cannot harm {element.name}")
+    switch = element.name if isinstance(element, Switch) else element.switch
+    crossing = [f"{match} {rule}".strip() for match in _inside(fabric, element) for rule in rules]
+    return (_table("ip", switch, table, chains + _chain("crossing", "hook forward", crossing)),)
+
+
+def _link_rules(fabric: Fabric, link: Link, table: str, rules: Sequence[str], chains: str) -> FaultRules:
+    node, hook, device = _place(fabric, link)
+    return _table("netdev", node, table, chains + _chain(hook, f"hook {hook} device {device}", rules))
+
+
+def _inside(fabric: Fabric, element: Switch | Chip | ChipPair) -> list[str]:
+    """What matches packets that cross it; no packet is matched twice."""
     if isinstance(element, Switch):
-        return _table("ip", element.name, table, chains + _chain("crossing", "hook forward", [rule]))
-    if not isinstance(element, Chip):
-        raise FaultError(f"the lab cannot harm {element}")
+        return [""]
+    switch = fabric.switch_by_name[element.switch]
+
+    def ports(label: str) -> str:
+        devices = ", ".join(port_device(port.number) for port in switch.ports if port.chip == label)
+        return f"{{ {devices} }}"
+
+    if isinstance(element, ChipPair):
+        return [f"iifname {ports(element.from_chip)} oifname {ports(element.to_chip)}"]
     if element.role == "fabric":
         raise FaultError(f"{element.name}: a switch of the lab has no fabric chips of its own")
-    switch = fabric.switch_by_name[element.switch]
-    devices = ", ".join(port_device(p.number) for p in switch.ports if p.chip == element.label)
     # In by the chip, or in by another one and out by this one: either way it crosses the chip once.
-    crossing = [
-        f"iifname {{ {devices} }} {rule}",
-        f"iifname != {{ {devices} }} oifname {{ {devices} }} {rule}",
-    ]
-    return _table("ip", switch.name, table, chains + _chain("crossing", "hook forward", crossing))
+    mine = ports(element.label)
+    return [f"iifname {mine}", f"iifname != {mine} oifname {mine}"]
 
 
 def _place(fabric: Fabric, link: Link) -> tuple[str, str, str]:
@@ -123,9 +177,17 @@ def _flip(spec: FaultSpec, random: Random) -> tuple[str, str]:
         rules.append(f"{match} numgen random mod {len(positions)} vmap {{ {targets} }}")
         for i, (offset, mask) in enumerate(positions):
             byte = f"@th,{(segment + offset) * 8},8"
-            chains += _chain(f"{name}_{i}", "", [f"{byte} set {byte} ^ 0x{mask:02x}"])
+            chains += _chain(f"{name}_{i}", "", [f"{byte} set {byte} {_altering(spec, mask)}"])
     chains += _chain("alter", "", rules)
     return "jump alter", chains
+
+
+def _altering(spec: FaultSpec, mask: int) -> str:
+    """The operation on a byte: inverts bits, or makes them what they are stuck at."""
+    stuck = spec.params.get("stuck")
+    if stuck is None:
+        return f"^ 0x{mask:02x}"
+    return f"| 0x{mask:02x}" if stuck else f"& 0x{0xFF ^ mask:02x}"
 
 
 def _positions(spec: FaultSpec, random: Random, last: int) -> list[Position]:

@@ -11,7 +11,7 @@ from scapy.contrib.erspan import ERSPAN_II, ERSPAN_III
 from scapy.layers.l2 import GRE, Ether
 
 from fabric.builtin import builtin_fabric
-from fabric.faults import FaultError, FaultSpec, parse_spec
+from fabric.faults import FaultError, parse_spec
 from fabric.lab.fault_rules import fault_rules
 from fabric.lab.mirror_header import mirror_header
 from fabric.lab.tasks import ExporterTasks, exporter_tasks
@@ -147,25 +147,86 @@ def test_a_link_that_is_down_is_down_at_both_ends() -> None:
     assert all("numgen" not in text for _, _, text in both)
 
 
-def test_a_chip_is_crossed_once_whichever_way() -> None:
-    switch = LAB.switch_by_name["spine-1"]
+def with_chips(switch_name: str):
+    """The lab's fabric with two line cards and a fabric chip in one switch, two ports to a card."""
+    switch = LAB.switch_by_name[switch_name]
     ports = tuple(replace(p, chip="lc-1" if p.number < 3 else "lc-2") for p in switch.ports)
     chips = tuple(
         replace(switch.chips[0], label=label, role=role)
         for label, role in (("lc-1", "line_card"), ("lc-2", "line_card"), ("fc-1", "fabric"))
     )
-    fabric = replace(
+    return replace(
         LAB,
         switches=tuple(
-            replace(s, ports=ports, chips=chips) if s.name == "spine-1" else s for s in LAB.switches
+            replace(s, ports=ports, chips=chips) if s.name == switch_name else s for s in LAB.switches
         ),
     )
+
+
+def test_a_chip_is_crossed_once_whichever_way() -> None:
+    fabric = with_chips("spine-1")
     [(node, family, text)] = rules("loss:spine-1/lc-1:rate=1", fabric)
     assert (node, family) == ("spine-1", "ip")
     assert "iifname { p1, p2 }" in text
     assert "iifname != { p1, p2 } oifname { p1, p2 }" in text
     with pytest.raises(FaultError, match="fabric chips"):
         rules("loss:spine-1/fc-1:rate=1", fabric)
+
+
+def test_a_pair_of_chips_has_a_direction() -> None:
+    [(node, family, text)] = rules("loss:spine-1/lc-2>lc-1:rate=1", with_chips("spine-1"))
+    assert (node, family) == ("spine-1", "ip")
+    assert "iifname { p3, p4, p5 } oifname { p1, p2 } drop" in text
+
+
+def test_a_port_is_both_directions_of_its_cable() -> None:
+    fabric = LAB
+    port = next(p for p in fabric.switch_by_name["leaf-1-1"].ports if p.peer == "spine-2")
+    there, back = rules(f"loss:leaf-1-1:{port.name}:rate=0.25")
+    assert (there[0], back[0]) == ("leaf-1-1", "spine-2")
+    assert f"hook egress device p{port.number}" in there[2]
+    assert all("< 250000000 drop" in text for _, _, text in (there, back))
+    assert len({rule.splitlines()[0] for _, _, rule in (there, back)}) == 2
+    assert [node for node, _, _ in rules(f"link_down:leaf-1-1:{port.name}")] == ["leaf-1-1", "spine-2"]
+
+
+def test_only_packets_of_a_length_are_dropped() -> None:
+    [(_, _, text)] = rules("loss:leaf-1-1~spine-2:rate=1,min_bytes=500,max_bytes=560")
+    assert "ip length >= 500 ip length <= 560" in text
+
+
+def test_a_black_hole_hashes_probes_and_tunnels() -> None:
+    [(node, family, text)] = rules("black_hole:leaf-1-1:share=0.1")
+    assert (node, family) == ("leaf-1-1", "ip")
+    assert "jhash ip saddr . ip daddr . tcp sport . tcp dport mod 1000000000 seed 0x" in text
+    assert "ip protocol 4 jhash ip saddr . ip daddr mod" in text
+    assert text.count("< 100000000 drop") == 2
+    assert rules("black_hole:leaf-1-1:share=0.1") == rules("black_hole:leaf-1-1:share=0.1")  # by seed
+
+
+@pytest.mark.parametrize("spec", ["switch_down:tor-1-1", "reboot:tor-1-1:for=3"])
+def test_a_switch_that_is_down_takes_nothing_in_at_any_port(spec) -> None:
+    [(node, family, text)] = rules(spec)
+    assert (node, family) == ("tor-1-1", "netdev")
+    ports = LAB.switch_by_name["tor-1-1"].ports
+    assert [f"hook ingress device p{port.number} " in text for port in ports] == [True] * len(ports)
+    assert text.count("drop") == len(ports)
+
+
+def test_servers_reboot_and_answer_some() -> None:
+    assert rules("reboot:server-1-1-1:for=3") == rules("host_down:server-1-1-1")
+    [(_, _, text)] = rules("rst_limit:server-1-1-1:rate=0.25")
+    assert "numgen random mod 1000000000 < 750000000 drop" in text
+    assert "drop" not in rules("rst_limit:server-1-1-1:rate=1")[0][2]
+    assert "numgen" not in rules("rst_limit:server-1-1-1:rate=0")[0][2]
+
+
+def test_stuck_bits_are_set_or_cleared() -> None:
+    at = f"@th,{100 * 8},8"
+    [(_, _, text)] = rules("flip:tor-1-1:rate=1,offset=100,mask=0x11,stuck=1")
+    assert f"{at} set {at} | 0x11" in text
+    [(_, _, text)] = rules("flip:tor-1-1:rate=1,offset=100,mask=0x11,stuck=0")
+    assert f"{at} set {at} & 0xee" in text
 
 
 def test_flips_stay_in_the_bytes_that_a_packet_has() -> None:
@@ -179,7 +240,19 @@ def test_flips_stay_in_the_bytes_that_a_packet_has() -> None:
     assert rules("flip:tor-1-1:rate=0.5") == rules("flip:tor-1-1:rate=0.5")  # by seed
 
 
-def test_unknown_kinds_are_refused() -> None:
-    spec = FaultSpec("reboot:tor-1-1", "reboot", "tor-1-1", {})
-    with pytest.raises(FaultError, match="cannot do reboot"):
-        fault_rules(spec, LAB, "fault_1", Random(1))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "loop:leaf-1-1~spine-1",
+        "wrong_route:leaf-1-1~tor-1-1",
+        "host_slow:server-1-1-1:delay_ms=9",
+        "mirror_outage:collector-1",
+        "mirror_truncate:leaf-1-1:bytes=99",
+        "mirror_corrupt:leaf-1-1:rate=1",
+        "prober_outage:prober-1",
+        "clock_skew:leaf-1-1:ms=9",
+    ],
+)
+def test_what_a_lab_cannot_do_is_refused(text) -> None:
+    with pytest.raises(FaultError, match=f"the lab cannot do {text.partition(':')[0]}"):
+        rules(text)

@@ -279,6 +279,104 @@ def test_a_switch_loses_after_its_mirror(lab: Lab, traffic: Traffic) -> None:
     assert len(seen.answered()) == FLOWS
 
 
+def test_a_switch_that_is_down_swallows_and_shows_nothing(lab: Lab, traffic: Traffic) -> None:
+    fabric = lab.fabric
+    spec = parse_spec("switch_down:spine-1", fabric)
+    lab.faults.start(spec)
+    try:
+        seen = traffic.probe(servers(fabric), FLOWS)
+    finally:
+        lab.faults.stop(spec)
+    rows = seen.digests.rows
+    assert not (rows["switch"] == fabric.node("spine-1")).any()
+    # Its neighbours do not notice: about half of the probes go there, and no leaf sees them.
+    lost = ids(seen) - seen.answered()
+    assert 0.25 < len(lost) / len(seen.probe_ids) < 0.9
+    by_spine_2 = set((seen.at(fabric, "spine-2", Leg.PROBE) & 0xFFFFFFFF).tolist())
+    at_border = set((seen.at(fabric, "border-1", Leg.PROBE) & 0xFFFFFFFF).tolist())
+    assert ids(seen) == at_border
+    answered_on_the_way_down = by_spine_2 - lost
+    assert seen.answered() == answered_on_the_way_down
+    assert (seen.replies["kind"] == ReplyKind.RST).all()
+
+
+@pytest.mark.parametrize("via", [None, "tor-1-1"])
+def test_a_black_hole_takes_the_same_flows_each_time(lab: Lab, traffic: Traffic, via: str | None) -> None:
+    fabric = lab.fabric
+    spec = parse_spec("black_hole:tor-2-2:share=0.3", fabric)
+    targets = [server.name for server in fabric.servers if server.tor == "tor-2-2"]
+    lab.faults.start(spec)
+    try:
+        rounds = [traffic.probe(targets, 2 * FLOWS, via=via) for _ in range(2)]
+    finally:
+        lab.faults.stop(spec)
+    answered = [np.isin(seen.probe_ids & 0xFFFFFFFF, list(seen.answered())) for seen in rounds]
+    assert answered[0].tolist() == answered[1].tolist()
+    # There and back are two flows: 0.7 squared of the probes come through.
+    assert 0.2 < answered[0].mean() < 0.8
+
+
+@pytest.mark.parametrize("stuck", [0, 1])
+def test_a_stuck_bit_alters_only_what_differs(lab: Lab, traffic: Traffic, stuck: int) -> None:
+    fabric = lab.fabric
+    offset, mask = 120, 0x18
+    spec = parse_spec(f"flip:border-1:rate=1,offset={offset},mask={mask},stuck={stuck}", fabric)
+    lab.faults.start(spec)
+    try:
+        seen = traffic.probe(servers(fabric), FLOWS)
+    finally:
+        lab.faults.stop(spec)
+    from schemas.payload import build_payload
+
+    payload = build_payload(seen.probe_ids, np.zeros(len(seen.probe_ids), np.int64))
+    byte = payload[:, offset - 20]
+    differs = (byte & mask) != (mask if stuck else 0)
+    altered = {int(seen.digests.rows["probe_id"][each.row]) for each in seen.digests.altered}
+    assert differs.any() and not differs.all()
+    assert altered == set(seen.probe_ids[differs].tolist())
+    for each in seen.digests.altered:
+        assert each.packet[20 + offset] & mask == (mask if stuck else 0)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "bare", "tunnelled"),
+    [("min_bytes=553", True, False), ("min_bytes=552", False, False), ("max_bytes=40", False, False)],
+)
+def test_only_packets_of_a_length_are_lost(
+    lab: Lab, traffic: Traffic, lengths: str, bare: bool, tunnelled: bool
+) -> None:
+    fabric = lab.fabric
+    spec = parse_spec(f"loss:border-1:rate=1,{lengths}", fabric)
+    lab.faults.start(spec)
+    try:
+        straight = traffic.probe(servers(fabric), 3)
+        around = traffic.probe(servers(fabric, "pod-2"), 3, via="tor-1-2")
+    finally:
+        lab.faults.stop(spec)
+    assert straight.answered() == (ids(straight) if bare else set())
+    assert around.answered() == (ids(around) if tunnelled else set())
+    # What is lost by its length is the reply, if only short packets are.
+    arrived = set((straight.at(fabric, "tor-2-1", Leg.PROBE) & 0xFFFFFFFF).tolist())
+    assert bool(arrived) == (bare or lengths.startswith("max"))
+
+
+def test_a_port_fails_in_both_directions(lab: Lab, traffic: Traffic) -> None:
+    fabric = lab.fabric
+    port = next(p.name for p in fabric.switch_by_name["tor-2-1"].ports if p.peer == "leaf-2-1")
+    spec = parse_spec(f"loss:tor-2-1:{port}:rate=1", fabric)
+    lab.faults.start(spec)
+    try:
+        seen = traffic.probe(servers(fabric), FLOWS)
+    finally:
+        lab.faults.stop(spec)
+    rows = seen.digests.rows
+    for name, leg in (("leaf-2-1~tor-2-1", Leg.PROBE), ("tor-2-1~leaf-2-1", Leg.REPLY)):
+        link = fabric.link_by_name[name]
+        at = (rows["switch"] == fabric.node(link.to_name)) & (rows["port"] == link.to_port)
+        assert not (at & (rows["leg"] == leg)).any()
+    assert ids(seen) - seen.answered()
+
+
 def test_a_stopped_server_is_silent_and_its_tor_says_nothing(lab: Lab, traffic: Traffic) -> None:
     fabric = lab.fabric
     spec = parse_spec("host_down:server-2-1-1", fabric)
