@@ -11,8 +11,9 @@ What it models, hop by hop and for all packets at once:
 - a kernel drops a probe with a bad TCP checksum and answers the others with a RST; a Prober, which reads raw
   packets, takes a RST whatever its checksum.
 
-A fault acts on packets by the send time of their probe. Everything is a function of seed, faults and probes:
-runs over the same probes agree, however they are cut into slices.
+A fault acts on packets by the send time of their probe; only a collector that is out misses what arrives
+meanwhile. Chance draws for each probe by its ID and send time, never from a generator. So everything is a function of seed, faults and
+probes: runs over the same probes agree, however they are cut into slices.
 """
 
 from __future__ import annotations
