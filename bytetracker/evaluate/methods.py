@@ -1,98 +1,59 @@
-"""Other methods, run on the same data, so that there is something to compare with."""
+"""Other methods, run on the same data, so that there is something to compare with.
+
+Some read the evidence that the localiser reads, slot by slot. The tomographies read outcomes flow by flow,
+with the true way of each flow: more than they would know in a network.
+"""
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
+from bytetracker.evaluate.flows import FlowWindow
 from bytetracker.evaluate.pipeline import LoggedEvent
-from fabric.model import Fabric
 from schemas.framing import SingleObject
-from streams.localise.align import SlotAlignment
-from streams.localise.finding import Finding
-from streams.localise.marks import Marks
+from streams.localise.align import SlotAlignment, WholeSlot
 from streams.localise.reading import read
 
 OURS = "bytetracker"
-
-#: A fault that is not said again for so much event time is over.
-FORGOTTEN_AFTER_US = 15_000_000
+#: Names pairs of switches and no element: it can be right that something is wrong, not about what.
+PINGMESH = "Pingmesh-like"
 
 
 class Method(Protocol):
-    """Something that finds faults. `events`: what it has said so far, as records of the topic `faults`
-    with their log times."""
+    """Something that finds faults. `events`: what it has said so far, as records of the topic `faults` with
+    their log times."""
 
     name: str
     events: list[LoggedEvent]
 
-    def read(self, offset: int, timestamp_ms: int, value: bytes) -> None:
-        """The next message of `link-evidence`."""
+
+class SlotMethod(Method, Protocol):
+    """A method that reads evidence."""
+
+    def add(self, slot: WholeSlot, log_us: int) -> None:
+        """The next slot, complete at a log time."""
 
 
-@dataclass(slots=True)
-class _Open:
-    fault_id: str
-    kind: str
-    where: set[str]
-    top: str
-    seen_us: int
+class WindowMethod(Method, Protocol):
+    """A method that reads what flows lost."""
+
+    def add(self, window: FlowWindow, log_us: int) -> None:
+        """The next window, complete at a log time."""
 
 
-class PlainLives:
-    """The least life that makes findings into faults: same kind and a common element is the same fault."""
+class EvidenceReader:
+    """Messages of `link-evidence` to slots to methods."""
 
-    def __init__(self) -> None:
-        self._open: list[_Open] = []
-        self._count = 0
-
-    def step(self, findings: list[Finding], now_us: int) -> list[dict[str, Any]]:
-        """Records for what is new: a fault, or another first suspect of a known one."""
-        self._open = [each for each in self._open if now_us - each.seen_us <= FORGOTTEN_AFTER_US]
-        events = []
-        for finding in findings:
-            name = finding.suspects[0][0]
-            known = next((o for o in self._open if o.kind == finding.kind and o.where & finding.where), None)
-            if known is None:
-                self._count += 1
-                fault_id = hashlib.blake2b(f"{finding.kind}{self._count}".encode(), digest_size=8).hexdigest()
-                self._open.append(_Open(fault_id, finding.kind, set(finding.where), name, now_us))
-                events.append(_record(fault_id, "open", finding, now_us))
-                continue
-            known.seen_us = now_us
-            known.where |= finding.where
-            if known.top != name:
-                known.top = name
-                events.append(_record(known.fault_id, "updated", finding, now_us))
-        return events
-
-
-class MarksMethod:
-    """The published rule: 5 marks within 10 s. See streams.localise.marks."""
-
-    name = "5 marks"
-
-    def __init__(self, fabric: Fabric, partitions: int) -> None:
-        self.events: list[LoggedEvent] = []
-        self._marks = Marks(fabric)
-        self._align = SlotAlignment(partitions)
+    def __init__(self, partitions: int, methods: Sequence[SlotMethod]) -> None:
         self._partitions = partitions
-        self._lives = PlainLives()
+        self._methods = methods
+        self._align = SlotAlignment(partitions)
 
     def read(self, offset: int, timestamp_ms: int, value: bytes) -> None:
+        """The next message."""
         head, rows = read(value, timestamp_ms, self._partitions, SingleObject())
         self._align.offer(head, rows, timestamp_ms)
         for slot in self._align.complete():
-            records = self._lives.step(self._marks.add(slot), slot.decided_at_us)
-            self.events += [LoggedEvent(timestamp_ms * 1_000, record) for record in records]
-
-
-def _record(fault_id: str, state: str, finding: Finding, now_us: int) -> dict[str, Any]:
-    return {
-        "fault_id": fault_id,
-        "state": state,
-        "kind": finding.kind,
-        "suspects": [{"element": e, "confidence": c} for e, c in finding.suspects],
-        "detected_at_us": now_us,
-    }
+            for method in self._methods:
+                method.add(slot, timestamp_ms * 1_000)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
+from bytetracker.evaluate.by_flows import NetBouncer, Pll, Votes
+from bytetracker.evaluate.by_slots import MarksMethod, PingmeshMethod, pair_name
 from bytetracker.evaluate.events import group_events
-from bytetracker.evaluate.methods import OURS, MarksMethod, Method
+from bytetracker.evaluate.flows import FlowCounter
+from bytetracker.evaluate.methods import OURS, EvidenceReader, Method, SlotMethod, WindowMethod
 from bytetracker.evaluate.pipeline import LoggedEvent, SimulatedPipeline
 from bytetracker.evaluate.scenario import Noise, Scenario
 from bytetracker.evaluate.score import Score, score
 from bytetracker.evaluate.tally import FaultTally, WitnessedSimulator
 from bytetracker.evaluate.truth import Cause, cause_of
+from bytetracker.evaluate.ways import Ways
 from fabric.faults import FaultSpec, parse_spec
 from fabric.inventory import load_fabric
 from fabric.model import Fabric
@@ -56,55 +60,64 @@ def run_scenario(scenario: Scenario, on_progress: Progress = lambda seconds: Non
     return _Run(scenario, fabric, specs, on_progress).outcome()
 
 
-@dataclass(slots=True)
 class _Run:
-    scenario: Scenario
-    fabric: Fabric
-    specs: list[FaultSpec]
-    on_progress: Progress
-    now_us: int = START_US
-    events: list[LoggedEvent] = field(default_factory=list)
-    injected: list[tuple[FaultSpec, int]] = field(default_factory=list)
-    methods: list[Method] = field(init=False)
-    pipeline: SimulatedPipeline = field(init=False)
+    """The moving parts of one run, and what they said."""
+
+    def __init__(
+        self, scenario: Scenario, fabric: Fabric, specs: list[FaultSpec], on_progress: Progress
+    ) -> None:
+        self.now_us = START_US
+        self._scenario, self._fabric, self._specs, self._on_progress = scenario, fabric, specs, on_progress
+        self._events: list[LoggedEvent] = []
+        self._injected: list[tuple[FaultSpec, int]] = []
+        window_us = round(scenario.window_s * 1e6)
+        self._by_slot: list[SlotMethod] = [MarksMethod(fabric), PingmeshMethod(fabric, window_us)]
+        self._by_window: list[WindowMethod] = [each(fabric, window_us) for each in (NetBouncer, Votes, Pll)]
+        self._flows = FlowCounter(Ways(fabric, scenario.seed), len(fabric.links), window_us)
+        reader = EvidenceReader(PARTITIONS, self._by_slot)
+        self.pipeline = SimulatedPipeline(fabric, PARTITIONS, JoinSettings(), START_US, reader.read)
+        settings = _settings(scenario.noise)
+        self._simulator = WitnessedSimulator(fabric, scenario.seed, settings, self._flows.add)
 
     def outcome(self) -> Outcome:
-        self.methods = [MarksMethod(self.fabric, PARTITIONS)]
-        self.pipeline = SimulatedPipeline(self.fabric, PARTITIONS, JoinSettings(), START_US, self._evidence)
-        simulator = WitnessedSimulator(self.fabric, self.scenario.seed, _settings(self.scenario.noise))
-        counts = self._simulation(simulator).run(self.scenario.duration_s)
+        counts = self._simulation().run(self._scenario.duration_s)
         run_end_us = self.now_us
         for _ in range(DRAIN_STEPS):
-            self._wait(self.scenario.tick_ms / 1_000)
+            self._wait(self._scenario.tick_ms / 1_000)
         causes = [
-            cause_of(number, spec, start_us, run_end_us, self.fabric)
-            for number, (spec, start_us) in enumerate(self.injected)
+            cause_of(number, spec, start_us, run_end_us, self._fabric)
+            for number, (spec, start_us) in enumerate(self._injected)
         ]
-        tallies = [simulator.tallies[cause.number] for cause in causes]
-        said = {OURS: self.events, **{method.name: method.events for method in self.methods}}
+        causes = [replace(cause, pairs=self._pairs(cause.number)) for cause in causes]
+        tallies = [self._simulator.tallies[cause.number] for cause in causes]
+        methods: list[Method] = [*self._by_slot, *self._by_window]
+        said = {OURS: self._events, **{method.name: method.events for method in methods}}
         return Outcome(
-            scenario=self.scenario,
+            scenario=self._scenario,
             causes=tuple(causes),
             tallies=tuple(tallies),
             scores={name: score(causes, tallies, group_events(events)) for name, events in said.items()},
-            events=tuple(self.events),
+            events=tuple(self._events),
             probes=counts.probes_sent,
             digests=counts.digests_sent,
             dead_letters=self.pipeline.dead_letters,
             late_rows=self.pipeline.late_rows,
         )
 
-    def _simulation(self, simulator: WitnessedSimulator) -> LiveSimulation:
-        fabric = self.fabric
-        settings = PlanSettings(interval_us=self.scenario.interval_us)
+    def _pairs(self, number: int) -> frozenset[str]:
+        return frozenset(pair_name(self._fabric, *pair) for pair in self._simulator.pairs[number])
+
+    def _simulation(self) -> LiveSimulation:
+        fabric = self._fabric
+        settings = PlanSettings(interval_us=self._scenario.interval_us)
         return LiveSimulation(
-            simulator,
+            self._simulator,
             {p.name: build_plan(fabric, p, settings) for p in fabric.probers},
             {p.name: self._publisher(0, topics.OUTCOMES, p.name) for p in fabric.probers},
             {c.name: self._publisher(1, topics.DIGESTS, c.name) for c in fabric.collectors},
-            faults=self.specs,
-            on_injected=lambda spec, started_ns: self.injected.append((spec, started_ns // 1_000)),
-            tick_s=self.scenario.tick_ms / 1_000,
+            faults=self._specs,
+            on_injected=lambda spec, started_ns: self._injected.append((spec, started_ns // 1_000)),
+            tick_s=self._scenario.tick_ms / 1_000,
             now_us=lambda: self.now_us,
             wait=self._wait,
         )
@@ -116,12 +129,12 @@ class _Run:
         """Time passes; at the end of it what has been written is stepped through the pipeline. So a message
         waits a whole tick, the most that it would wait in a worker."""
         self.now_us += round(seconds * 1e6)
-        self.events += self.pipeline.pump(self.now_us)
-        self.on_progress((self.now_us - START_US) / 1e6)
-
-    def _evidence(self, offset: int, timestamp_ms: int, value: bytes) -> None:
-        for method in self.methods:
-            method.read(offset, timestamp_ms, value)
+        self._events += self.pipeline.pump(self.now_us)
+        window = self._flows.take(self.now_us)
+        if window is not None:
+            for method in self._by_window:
+                method.add(window, self.now_us)
+        self._on_progress((self.now_us - START_US) / 1e6)
 
 
 @dataclass(slots=True)

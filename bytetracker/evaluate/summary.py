@@ -6,9 +6,10 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from bytetracker.evaluate.methods import OURS
+from bytetracker.evaluate.methods import OURS, PINGMESH
 
 PERCENTILES = (50, 90, 99, 100)
 BINS = (0.0, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.99, 1.01)
@@ -31,6 +32,7 @@ def summarise(scenarios: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _of_method(scenarios: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
+    numbers = partial(_numbers, locates=method != PINGMESH)
     by_kind: dict[str, list[Judged]] = defaultdict(list)
     by_count: dict[str, list[Judged]] = defaultdict(list)
     false = extra = 0
@@ -44,14 +46,16 @@ def _of_method(scenarios: Sequence[dict[str, Any]], method: str) -> dict[str, An
             by_count[str(judged.alone)].append(judged)
     right = sum(1 for each in by_kind[ALL] if each.said["correct_switch"])
     named = right + false + extra
+    if method == PINGMESH:
+        right += extra  # one cause harms many pairs
     summary: dict[str, Any] = {
         "scenarios": len(scenarios),
         "false_faults": false,
         "extra_faults": extra,
         "precision": right / named if named else None,
-        **_numbers(by_kind[ALL]),
-        "kinds": {kind: _numbers(found) for kind, found in sorted(by_kind.items()) if kind != ALL},
-        "at_once": {count: _numbers(found) for count, found in sorted(by_count.items())},
+        **numbers(by_kind[ALL]),
+        "kinds": {kind: numbers(found) for kind, found in sorted(by_kind.items()) if kind != ALL},
+        "at_once": {count: numbers(found) for count, found in sorted(by_count.items())},
     }
     if method == OURS:
         summary["calibration"] = calibration(
@@ -70,13 +74,13 @@ def _judged(scenario: dict[str, Any], said: dict[str, Any]) -> Iterator[Judged]:
         yield Judged(injected, cause, len(scenario["injected"]))
 
 
-def _numbers(judged: Sequence[Judged]) -> dict[str, Any]:
+def _numbers(judged: Sequence[Judged], locates: bool) -> dict[str, Any]:
     """recall, link and switch are shares of the observable faults: what is not found is not right either."""
     seen = [each for each in judged if each.injected["observable"]]
     found = [each for each in seen if each.said["fault_id"] is not None]
 
     def share(key: str) -> float | None:
-        return sum(each.said[key] for each in seen) / len(seen) if seen else None
+        return sum(each.said[key] for each in seen) / len(seen) if seen and locates else None
 
     return {
         "injected": len(judged),

@@ -51,13 +51,19 @@ class Cause:
     tier: str
     rule: Rule
     names: Names
+    pairs: frozenset[str] = _NOTHING  # of switches that it harmed probes of; for methods that know only pairs
 
     def fits(self, kind: str, element: str) -> bool:
-        """Whether an event of this kind whose top suspect is this element is right at switch level."""
+        """Whether an event of this kind whose top suspect is this element is right at switch level, or
+        names a pair of switches of which a probe was harmed."""
+        if element in self.pairs:
+            return bool(self.rule.families)
         return kind in self.rule.families and self.is_right_switch(element)
 
     def is_about(self, kind: str, element: str) -> bool:
         """Whether such an event is at least about this cause: right, or said beside what is right."""
+        if element in self.pairs:
+            return True
         if kind not in self.rule.families | self.rule.beside:
             return False
         return element in self.names.nearby or self.is_right_switch(element)
