@@ -12,8 +12,8 @@ What it models, hop by hop and for all packets at once:
   packets, takes a RST whatever its checksum.
 
 A fault acts on packets by the send time of their probe; only a collector that is out misses what arrives
-meanwhile. Chance draws for each probe by its ID and send time, never from a generator. So everything is a function of seed, faults and
-probes: runs over the same probes agree, however they are cut into slices.
+meanwhile. Everything is a function of seed, faults and probes: runs over the same probes agree, however they
+are cut into slices.
 """
 
 from __future__ import annotations
