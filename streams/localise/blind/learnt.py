@@ -130,8 +130,12 @@ class LearntWays:
 
     def _newest(self, count: int) -> NDArray[np.intp]:
         """Rows of the ways that were said last, in the order of the table."""
-        order = np.lexsort((self._key, -self._said_us))
-        return np.sort(order[:count])
+        if len(self) <= count:
+            return np.arange(len(self))
+        least = np.partition(self._said_us, len(self) - count)[len(self) - count]
+        newer = self._said_us > least
+        alike = np.flatnonzero(self._said_us == least)[: count - int(newer.sum())]
+        return np.sort(np.concatenate([np.flatnonzero(newer), alike]))
 
     def _keep(self, rows: NDArray[np.intp]) -> None:
         self._key, self._rows, self._way = self._key[rows], self._rows[rows], self._way[rows]

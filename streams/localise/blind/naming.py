@@ -76,8 +76,8 @@ class Naming:
             kind="network_loss",
             suspects=tuple(
                 (name, min(CONFIDENCE_MAX, round(share, 3)))
-                for name, share in suspects
-                if share > CONFIDENCE_MIN
+                for place, (name, share) in enumerate(suspects)
+                if share > CONFIDENCE_MIN or not place
             ),
             where=self._where(named),
             direction=named.names[0] if named.kind == "link" else "",

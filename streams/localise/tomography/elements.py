@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+
+from streams.localise.tomography.paths import summed
 
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 F8 = NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: the reverse is built once, on first use
 class Elements:
     """e elements over cells 0..cells-1: the cells of element i are cell[start[i]:start[i + 1]].
 
@@ -47,12 +50,14 @@ class Elements:
         """Cells of one element."""
         return tuple(self.cell[self.start[element] : self.start[element + 1]].tolist())
 
-    def sums(self, by_cell: F8) -> F8:
-        """Sum of f8[cells] over the cells of each element: f8[e]."""
-        total = np.concatenate([[0.0], np.cumsum(by_cell[self.cell])])
-        summed: F8 = total[self.start[1:]] - total[self.start[:-1]]
-        return summed
+    def sums(self, by_cell: F8, of: I8) -> F8:
+        """Sum of f8[cells] over the cells of each of some elements: i8[n] -> f8[n]."""
+        length = np.diff(self.start)[of]
+        start = np.cumsum(length) - length
+        at = np.arange(int(length.sum())) + np.repeat(self.start[of] - start, length)
+        return summed(np.repeat(np.arange(len(of)), length), by_cell[self.cell[at]], len(of))
 
+    @cached_property
     def containing(self) -> tuple[I8, I4]:
         """The elements that each cell is part of, as start i8[cells + 1] and element i4."""
         element = np.repeat(np.arange(len(self), dtype=np.int32), np.diff(self.start))

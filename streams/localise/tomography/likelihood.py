@@ -103,17 +103,19 @@ def locate(losses: Losses, elements: Elements, settings: LikelihoodSettings | No
 
 
 class _Search:
-    """State of one search. Lossy paths q; entries are (element, path, times), sorted by element."""
+    """State of one search. It knows only elements across which something was lost, and numbers them anew;
+    entries are (element, lossy path, times), sorted by element."""
 
     def __init__(self, losses: Losses, elements: Elements, settings: LikelihoodSettings) -> None:
         counts = losses.lossy.aggregated()
-        self._settings, self._cost = settings, elements.cost
+        self._settings = settings
         self._lost = counts.lost.astype(np.float64)
         self._total = losses.answered + float(self._lost.sum())
-        self._path, self._times, self._start = _crossings(counts, elements)
+        self._element, self._path, self._times, self._start = _crossings(counts, elements)
+        self._cost: F8 = elements.cost[self._element]
         lost_by = np.concatenate([[0], np.cumsum(self._times * self._lost[self._path])])
         self._lost_by: F8 = np.diff(lost_by[self._start])  # losses on paths across each element
-        self._passed: F8 = elements.sums(losses.passed)
+        self._passed: F8 = elements.sums(losses.passed, self._element)
         self._bound = settings.score_min + float(np.log(max(1, len(elements))))
         self._background = settings.background
         self._blamed: dict[int, float] = {}  # element -> rate
@@ -163,6 +165,8 @@ class _Search:
         screen = self._screen(survival)
         screen[others] = -np.inf
         most = min(self._settings.screened, len(screen))
+        if not most:
+            return np.empty(0, np.intp), np.empty(0), np.empty(0)
         candidates = np.sort(np.argpartition(-screen, most - 1)[:most])
         candidates = candidates[np.isfinite(screen[candidates])]
         gains, rates = self._gains(candidates, survival)
@@ -180,7 +184,6 @@ class _Search:
             mine = np.diff(total[self._start])
             rate = np.clip(mine / np.maximum(crossed, 1), 0, _RATE_MAX)
             best = np.maximum(best, self._gain(slice(None), self._start, rate, survival))
-        best[self._lost_by == 0] = -np.inf
         screened: F8 = best - self._cost
         return screened
 
@@ -259,7 +262,7 @@ class _Search:
             crossed = float(self._passed[element] + self._lost_by[element])
             gain = float(gains[candidates == element].max(initial=0))
             rivals = self._rivals(candidates, gains)
-            blames.append(Blame(element, gain, rate, lost, crossed, rivals))
+            blames.append(Blame(int(self._element[element]), gain, rate, lost, crossed, rivals))
         return sorted(blames, key=lambda blame: (-blame.gain, blame.element))
 
     def _rivals(self, candidates: Rows, gains: F8) -> tuple[tuple[int, float], ...]:
@@ -267,16 +270,16 @@ class _Search:
         weight = np.exp(score - score.max())
         weight /= weight.sum()
         order = np.lexsort((candidates, -weight))[: self._settings.rivals_max]
-        return tuple((int(candidates[i]), float(weight[i])) for i in order)
+        return tuple((int(self._element[candidates[i]]), float(weight[i])) for i in order)
 
 
-def _crossings(counts: PathCounts, elements: Elements) -> tuple[I8, F8, I8]:
-    """Which paths cross which element how often: path i8[n], times f8[n], by element; start i8[e + 1]."""
-    start, element = elements.containing()
+def _crossings(counts: PathCounts, elements: Elements) -> tuple[I8, I8, F8, I8]:
+    """Which paths cross which elements how often: element i8[e], of those that are crossed; path i8[n] and
+    times f8[n], sorted by element; start i8[e + 1]."""
+    start, element = elements.containing
     degree = np.diff(start)[counts.link]
     first = np.repeat(start[counts.link] - np.cumsum(degree) + degree, degree)
     at = element[first + np.arange(int(degree.sum()))].astype(np.int64)
     key, times = np.unique(at * len(counts) + np.repeat(counts.path, degree), return_counts=True)
-    owner = key // len(counts)
-    bounds = np.searchsorted(owner, np.arange(len(elements) + 1)).astype(np.int64)
-    return key % len(counts), times.astype(np.float64), bounds
+    crossed, begin = np.unique(key // len(counts), return_index=True)
+    return crossed, key % len(counts), times.astype(np.float64), np.append(begin, len(key)).astype(np.int64)

@@ -161,7 +161,7 @@ def _faulty_devices(
 
 def _device_paths(counts: PathCounts, devices: Elements, weight: F8) -> F8:
     """Sum of weights f8[p] over the paths across each device, each counted once: f8[devices]."""
-    start, element = devices.containing()
+    start, element = devices.containing
     degree = np.diff(start)[counts.link]
     first = np.repeat(start[counts.link] - np.cumsum(degree) + degree, degree)
     at = element[first + np.arange(int(degree.sum()))]
