@@ -121,8 +121,17 @@ def test_agrees_without_mirrors():
 
 
 def test_agrees_with_other_times():
-    scenario = Scenario(late=0.05, mirror_loss=0.05, faults=("loss:spine-2:rate=0.3",))
-    compare(scenario, 9, JoinSettings(timeout_us=300_000, settle_us=50_000, slot_us=250_000, sample_one_in=7))
+    # Flows come back within 0.9 s and are remembered for 0.6 s: some are found, some are not.
+    scenario = Scenario(
+        late=0.05,
+        mirror_loss=0.05,
+        interval_us=300_000,
+        faults=("loss:spine-2:rate=0.3", "loss:leaf-1-1:rate=0.2"),
+    )
+    settings = JoinSettings(
+        timeout_us=300_000, settle_us=50_000, slot_us=150_000, memory_us=600_000, sample_one_in=7
+    )
+    compare(scenario, 9, settings)
 
 
 def test_turns_are_seen_where_switches_have_chips():

@@ -21,9 +21,11 @@ from tests.streams.logs import SMALL, START_US, TOPIC, Log, Scenario, record
 from tests.streams.reading import Said, read
 
 NETWORK = Network(SMALL)
-SETTINGS = JoinSettings(sample_one_in=2)
+#: Flows come back within 0.9 s, so slots do look back at those before them.
+SETTINGS = JoinSettings(sample_one_in=2, memory_us=1_000_000)
 ROUGH = Scenario(
     seconds=4,
+    interval_us=300_000,
     faults=("loss:spine-1:rate=0.3", "flip:leaf-1-1:rate=0.2", "host_down:server-1-2-1"),
     mirror_loss=0.05,
     truncated=0.02,
@@ -80,11 +82,13 @@ def test_workers_that_die_between_any_two_effects_change_nothing(name, seed):
 
 @pytest.mark.parametrize("seed", range(2))
 def test_a_successor_may_begin_at_every_commit(seed):
-    log = record(replace(ROUGH, seconds=10), seed)[0]
-    reference = read(log, NETWORK, 0, SETTINGS, pace=3)
+    # The memory is what reaches back furthest.
+    settings = replace(SETTINGS, memory_us=4_000_000)
+    log = record(replace(ROUGH, seconds=9, interval_us=1_000_000), seed)[0]
+    reference = read(log, NETWORK, 0, settings, pace=3)
     assert len(reference.commits) > 3
     for commit in reference.commits:
-        successor, said = PartitionJoin(0, NETWORK, SETTINGS, commit.state), Said()
+        successor, said = PartitionJoin(0, NETWORK, settings, commit.state), Said()
         # Kafka may hand over more than was asked for: what was read before is skipped.
         for m in log.written:
             successor.offer(m.side, m.offset, m.timestamp_ms, m.value)
@@ -93,7 +97,7 @@ def test_a_successor_may_begin_at_every_commit(seed):
         for name in ("results", "evidence", "dead"):
             ours, theirs = getattr(said, name), getattr(reference, name)
             assert [key for key, value in ours.items() if theirs.get(key) != value] == []
-        done_us = (json.loads(commit.state)["done_slot"] + 1) * SETTINGS.slot_us
+        done_us = (json.loads(commit.state)["done_slot"] + 1) * settings.slot_us
         assert said.evidence.keys() == {us for us in reference.evidence if us >= done_us}
         assert said.results.keys() == {key for key in reference.results if key[1] >= done_us}
 
