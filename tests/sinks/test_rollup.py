@@ -23,7 +23,8 @@ from sinks.rollup import roll_up
 from sinks.rows import rows_of_message
 from sinks.store import Store
 
-SECOND_US = 1_000_000
+SLOT_US = 250_000
+MINUTE = 240  # slots
 START_US = 1_760_000_040_000_000  # a whole minute
 LINKS = [(1, 2), (2, 1), (2, -1), (3, 100_000_001)]
 
@@ -55,9 +56,9 @@ class Evidence:
         )
         head = {
             "partition": self.partition,
-            "slot_us": START_US + self.slot * SECOND_US,
-            "slot_length_us": SECOND_US,
-            "watermark_us": START_US + (self.slot + 2) * SECOND_US,
+            "slot_us": START_US + self.slot * SLOT_US,
+            "slot_length_us": SLOT_US,
+            "watermark_us": START_US + (self.slot + 8) * SLOT_US,
             "probes": 10,
             "verdicts": {"ok": 9, "network_loss": 1},
             "late_outcomes": 0,
@@ -76,7 +77,7 @@ def _evidence() -> st.SearchStrategy[list[Evidence]]:
     )
     message = st.builds(
         Evidence,
-        slot=st.sampled_from([0, 1, 59, 60, 61, 130]),
+        slot=st.sampled_from([0, 1, MINUTE - 1, MINUTE, MINUTE + 1, 2 * MINUTE + 40]),
         partition=st.integers(0, 2),
         rows=st.lists(row, max_size=6, unique_by=lambda r: r[:2]).map(tuple),
     )
@@ -117,7 +118,7 @@ class Run:
         expected: Counter[tuple[int, str, str, int]] = Counter()
         missing = 0
         for message in present:
-            minute = (START_US // SECOND_US + message.slot) // 60 * 60
+            minute = START_US // 1_000_000 + message.slot // MINUTE * 60
             for link, leg, passed, lost in message.rows:
                 ends = self.names(np.array(LINKS[link]))
                 expected[minute, ends[0], ends[1], leg] += passed * 100 + lost
@@ -178,7 +179,7 @@ def test_inserting_again_changes_no_answer(
 
 def _two_minutes(store: Store, names: NodeNames) -> Run:
     rows = ((0, 1, 5, 0),)
-    run = Run(store, names, [Evidence(0, 0, rows), Evidence(1, 0, rows), Evidence(60, 0, rows)])
+    run = Run(store, names, [Evidence(0, 0, rows), Evidence(1, 0, rows), Evidence(MINUTE, 0, rows)])
     for which in (0, 1, 2):
         run.insert_whole(which, which)
     return run
