@@ -21,6 +21,7 @@ from streams.localise.explain import Alarms, Cause, Scene
 from streams.localise.finding import AlteredBit, Finding
 from streams.localise.findings import ExampleStore, Reporter
 from streams.localise.history import HISTORY_US, EventLog, Traffic, TurnTraffic
+from streams.localise.sequential import LOST_MIN
 from streams.localise.strays import Strays
 from streams.localise.suspicion import Suspicion, repeated
 from streams.localise.terrain import Terrain
@@ -123,6 +124,7 @@ class Detectors:
             self._turn_traffic,
             self._suspicion.background.expected,
             counts.end_us,
+            LOST_MIN,
         )
         causes = scene.explain(alarms)
         return self._report("network_loss", causes, scene, self._lost_examples.by_cell, counts.length_us)
@@ -142,6 +144,7 @@ class Detectors:
             self._turn_traffic,
             _never_altered,
             counts.end_us,
+            ALTERED_MIN,
         )
         causes = [
             c

@@ -80,7 +80,8 @@ class Alarms:
 class Scene:
     """What explanations are weighed on: one kind of event (losses, or alterations), up to `now_us`.
 
-    `expected`: share of packets that healthy cells show, i8[n] -> f8[n].
+    `expected`: share of packets that healthy cells show, i8[n] -> f8[n]. `least`: events below which
+    nothing is said.
     """
 
     def __init__(
@@ -92,8 +93,10 @@ class Scene:
         turn_traffic: TurnTraffic,
         expected: Callable[[I8], F8],
         now_us: int,
+        least: int,
     ) -> None:
         self.terrain = terrain
+        self._least = least
         self.now_us = now_us
         self._traffic, self._log, self._turn_log = traffic, log, turn_log
         self._turn_traffic, self._expected = turn_traffic, expected
@@ -260,10 +263,10 @@ class Scene:
         alone = 1.0
         if group and len(links):
             since_us = min([*group.values(), *mine.values()])
-            scores = self._scores(switch, links, since_us, group)
+            scores = self._scores(switch, links, since_us, group, covered)
             best = max(scores, key=lambda k: scores[k])
             if best != ("apart", ()):
-                cause = self._grouped(switch, best, links, since_us, scores)
+                cause = self._grouped(switch, best, links, since_us, scores, covered)
                 if cause is not None:
                     covered.update(cause.cells.tolist())
                     covered.add(beyond)
@@ -283,23 +286,30 @@ class Scene:
         return causes
 
     def _scores(
-        self, switch: int, links: I8, since_us: int, group: Iterable[tuple[str, tuple[int, ...]]]
+        self,
+        switch: int,
+        links: I8,
+        since_us: int,
+        group: Iterable[tuple[str, tuple[int, ...]]],
+        covered: set[int],
     ) -> dict[tuple[str, tuple[int, ...]], float]:
         """Gain less cost of every way to explain the events behind a switch."""
         bad, all_, expected = self._weigh(links, since_us)
         apart = np.maximum(0, gain(bad, all_, expected) - self._cost(links)) * (bad > 0)
         scores: dict[tuple[str, tuple[int, ...]], float] = {("apart", ()): float(apart.sum())}
-        turns = self._turns_of(switch, since_us)
+        turns = self._turns_of(switch, since_us, covered)
         # Turns are to be measured by the same background as the links on which their losses show.
         weight = bad if bad.sum() > 0 else np.ones(len(links))
         usual = float(np.exp((weight * np.log(expected)).sum() / weight.sum()))
         for shape, chips in group:
             if turns is None:
-                if shape == "switch":
+                if shape == "switch" and bad.sum() >= self._least:
                     scores[shape, chips] = group_gain(bad, all_, expected) - COST["switch"]
                 continue
             inside = self._inside(switch, shape, chips, turns[0])
             turn_bad, turn_all = turns[1], turns[1] + turns[2]
+            if turn_bad[inside].sum() < self._least:
+                continue
             rate = np.full(int(inside.sum()), usual)
             within = group_gain(turn_bad[inside], turn_all[inside], rate)
             # What the group does not explain is explained link by link.
@@ -311,14 +321,24 @@ class Scene:
             scores[shape, chips] = within - COST[shape] + rest  # type: ignore[index]
         return scores
 
-    def _turns_of(self, switch: int, since_us: int) -> tuple[I8, F8, F8] | None:
-        """Turns of a multi-chip switch with their bad and passed packets, None for other switches."""
+    def _turns_of(self, switch: int, since_us: int, covered: set[int]) -> tuple[I8, F8, F8] | None:
+        """Turns of a multi-chip switch with their bad and passed packets, None for other switches. What is
+        explained already, on links that are covered, is not counted again."""
         base = int(self.terrain.turn_base[switch])
         if base < 0:
             return None
         chips = int(self.terrain.chips[switch])
         turns = np.arange(base, base + chips * (chips + 1), dtype=np.int64)
         bad = counted(self._turn_log.since(since_us), turns).astype(np.float64)
+        out = self.terrain.out_links(switch)
+        explained = np.isin(out, list(covered))
+        if explained.any():
+            on_link = self.bad_on(out, since_us)
+            by = self.terrain.departs_by[out]
+            all_ = np.append(np.bincount(by, on_link, chips), on_link.sum())
+            known = np.append(np.bincount(by[explained], on_link[explained], chips), on_link[explained].sum())
+            share = np.divide(known, all_, out=np.zeros_like(all_), where=all_ > 0)
+            bad *= 1 - share[self.terrain.turn_out[turns]]
         until_us = self._turn_log.ended_us(turns, since_us, self.now_us)
         return turns, bad, self._turn_traffic.passed(turns, since_us, until_us)
 
@@ -341,11 +361,12 @@ class Scene:
         links: I8,
         since_us: int,
         scores: dict[tuple[str, tuple[int, ...]], float],
+        covered: set[int],
     ) -> Cause | None:
         shape, chips = best
         bad, all_, _ = self._weigh(links, since_us)
         lost, total = float(bad.sum()), float(all_.sum())
-        turns = self._turns_of(switch, since_us)
+        turns = self._turns_of(switch, since_us, covered)
         if turns is not None and shape != "switch":
             inside = self._inside(switch, shape, chips, turns[0])
             lost, total = float(turns[1][inside].sum()), float((turns[1] + turns[2])[inside].sum())
