@@ -69,8 +69,8 @@ class WitnessedSimulator(Simulator):
 
 
 def harmed(tally: FaultTally) -> int:
-    """Probes that came to harm; one that is harmed in two ways counts twice."""
-    return tally.lost + tally.altered + tally.strayed + tally.silenced + tally.delayed
+    """Probes that came to harm, each once."""
+    return tally.harmed
 
 
 def nth_us(tally: FaultTally, n: int) -> int | None:

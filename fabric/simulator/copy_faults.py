@@ -158,5 +158,6 @@ class CopyFaults:
             probes=len(np.unique(self._copied.probe[met])),
             silenced=len(silenced),
             altered=len(altered),
+            harmed=len(harmed),
             harmed_at_us=tuple(times.tolist()),
         )

@@ -250,7 +250,7 @@ def send_from_working_probers(
         if out.any():
             count, first = int(np.count_nonzero(out)), np.sort(sent_at_us[out])[:HARMED_MAX]
             tallies[fault.number] = FaultTally(
-                count, count, silenced=count, harmed_at_us=tuple(first.tolist())
+                count, count, silenced=count, harmed=count, harmed_at_us=tuple(first.tolist())
             )
             probes = probes[~out]
     return probes, tallies

@@ -33,6 +33,7 @@ class FaultTally:
     strayed: int = 0  # sent where they should not have gone
     silenced: int = 0  # reached the server and got no reply; of Probers: never sent; of mirrors: no copy
     delayed: int = 0  # answered, and later than the Prober waits
+    harmed: int = 0  # probes that came to any of these, each once
     harmed_at_us: tuple[int, ...] = ()  # send times of the first HARMED_MAX probes harmed, us since 1970
 
     def __add__(self, other: FaultTally) -> FaultTally:
@@ -45,6 +46,7 @@ class FaultTally:
             strayed=self.strayed + other.strayed,
             silenced=self.silenced + other.silenced,
             delayed=self.delayed + other.delayed,
+            harmed=self.harmed + other.harmed,
             harmed_at_us=tuple(sorted(self.harmed_at_us + other.harmed_at_us)[:HARMED_MAX]),
         )
 
@@ -87,10 +89,12 @@ class TallyBook:
             harm: len(_distinct([probe for each, probe in harmed if each == harm]))
             for harm in {each for each, _ in harmed}
         }
-        times = np.sort(self.sent_at_us[_distinct([probe for _, probe in harmed])])[:HARMED_MAX]
+        hurt = _distinct([probe for _, probe in harmed])
+        times = np.sort(self.sent_at_us[hurt])[:HARMED_MAX]
         return FaultTally(
             packets=sum(len(probe) for probe in met),
             probes=len(_distinct(met)),
+            harmed=len(hurt),
             harmed_at_us=tuple(times.tolist()),
             **counts,
         )

@@ -24,7 +24,7 @@ def cause(text: str, number: int = 0, after_s: int = 5) -> Cause:
 
 def hit(count: int = 50) -> FaultTally:
     times = tuple(START_US + 6 * SECOND + 100_000 * i for i in range(min(5, count)))
-    return FaultTally(packets=count, probes=count, lost=count, harmed_at_us=times)
+    return FaultTally(packets=count, probes=count, lost=count, harmed=count, harmed_at_us=times)
 
 
 def said(
@@ -140,8 +140,8 @@ def test_times_run_from_injection_first_and_fifth_loss_to_the_first_right_event(
 
 def test_two_altered_probes_are_enough_to_be_seen_and_five_lost_ones() -> None:
     flip = cause("flip:leaf-1-1:rate=0.1")
-    assert judge([flip], [], [FaultTally(altered=2)]).causes[0].observable
-    assert not judge([flip], [], [FaultTally(altered=1)]).causes[0].observable
+    assert judge([flip], [], [FaultTally(altered=2, harmed=2)]).causes[0].observable
+    assert not judge([flip], [], [FaultTally(altered=1, harmed=1)]).causes[0].observable
     assert judge([cause(UP)], [], [hit(5)]).causes[0].observable
     assert not judge([cause(UP)], [], [hit(4)]).causes[0].observable
     assert not judge([cause("mirror_loss:leaf-1-1:rate=0.5")], [], [hit()]).causes[0].observable

@@ -98,7 +98,7 @@ def test_each_harm_is_tallied_as_the_truth_has_it(spec, field):
         "delayed": result.truth.delayed_by,
     }
     harmed = columns[field] == 0
-    assert getattr(result.tallies[0], field) == harmed.sum() > 0
+    assert getattr(result.tallies[0], field) == result.tallies[0].harmed == harmed.sum() > 0
     assert result.tallies[0].harmed_at_us == tuple(sorted(result.probes["sent_at_us"][harmed].tolist())[:5])
 
 
@@ -136,6 +136,13 @@ def test_the_order_of_probes_does_not_matter():
     assert sorted(one.digests.tolist()) == sorted(other.digests.tolist())
 
 
+def test_a_probe_that_is_harmed_in_two_ways_is_harmed_once():
+    result = run("wrong_route:leaf-2-1~tor-2-2", seconds=4)
+    tally = result.tallies[0]
+    assert tally.strayed > tally.lost > 0
+    assert tally.harmed == (result.truth.strayed_by == 0).sum() == tally.strayed
+
+
 def test_seeds_differ_and_repeat():
     runs = [simulator(*MANY, settings=NOISE, seed=seed).run(due(1)) for seed in (1, 1, 2)]
     assert runs[0].digests.tolist() == runs[1].digests.tolist()
@@ -143,10 +150,11 @@ def test_seeds_differ_and_repeat():
 
 
 def test_tallies_add_up():
-    one = FaultTally(packets=3, probes=2, lost=2, harmed_at_us=(5, 9))
-    two = FaultTally(packets=9, probes=9, lost=6, altered=1, harmed_at_us=(1, 2, 3, 7, 8))
+    one = FaultTally(packets=3, probes=2, lost=2, harmed=2, harmed_at_us=(5, 9))
+    two = FaultTally(packets=9, probes=9, lost=6, altered=1, harmed=7, harmed_at_us=(1, 2, 3, 7, 8))
     assert one + two == two + one
     assert (one + two).harmed_at_us == (1, 2, 3, 5, 7)
     assert ((one + two).packets, (one + two).lost, (one + two).altered) == (12, 8, 1)
+    assert (one + two).harmed == 9
     assert one.fifth_harmed_at_us is None
     assert two.fifth_harmed_at_us == 8
