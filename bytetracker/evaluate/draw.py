@@ -45,6 +45,33 @@ class Draw:
             return switch.tier
         return "server" if name in self.fabric.server_by_name else "prober"
 
+    def fill(self, template: str) -> str:
+        """A specification whose element is drawn. In its place stands, in angle brackets,
+
+        `leaf~spine` a link, `leaf:spine` a port that leads there, `leaf` a switch, `leaf/chip` the chip of a
+        switch that has one, `line-card`, `fabric-chip`, `chip-pair`, `server`, `collector` or `prober`.
+        """
+        before, _, rest = template.partition("<")
+        what, _, after = rest.partition(">")
+        return f"{before}{self._element(what)}{after}"
+
+    def _element(self, what: str) -> str:
+        plain: dict[str, Callable[[], str]] = {
+            "line-card": lambda: self.chip("line_card"),
+            "fabric-chip": lambda: self.chip("fabric"),
+            "chip-pair": self.chip_pair,
+            "server": self.server,
+            "collector": lambda: self.choice(self.fabric.collectors).name,
+            "prober": lambda: self.choice(self.fabric.probers).name,
+        }
+        if what in plain:
+            return plain[what]()
+        if "~" in what:
+            return self.link(*what.split("~"))
+        if ":" in what:
+            return self.port(*what.split(":"))
+        return self.only_chip(what.removesuffix("/chip")) if what.endswith("/chip") else self.switch(what)
+
     def link(self, near: str, far: str) -> str:
         """A directed link from one tier to another. Links of border switches that have no Prober of
         their own carry no probes and are left out."""
@@ -64,6 +91,29 @@ class Draw:
         """A `line_card` or `fabric` chip of a switch of several chips."""
         chips = [chip for switch in self.fabric.switches if switch.is_multi_chip for chip in switch.chips]
         return self._take(chips, lambda each: each.role == role, lambda each: each.name).name
+
+    def chip_pair(self) -> str:
+        """The way from one line card to another, or to itself, of a switch of several chips."""
+        first = self.chip("line_card")
+        switch, label = first.split("/")
+        others = [c.label for c in self.fabric.switch_by_name[switch].chips if c.role == "line_card"]
+        return f"{switch}/{label}>{self.choice(others)}"
+
+    def only_chip(self, tier: str) -> str:
+        """The chip of a switch of that tier that has one."""
+        chips = [s.chips[0] for s in self.fabric.switches if s.tier == tier and not s.is_multi_chip]
+        return self._take(chips, lambda each: True, lambda each: each.name).name
+
+    def port(self, tier: str, far: str) -> str:
+        """A port of a switch that leads to another tier."""
+        near, _, peer = self.link(tier, far).partition("~")
+        switch = self.fabric.switch_by_name[near]
+        return f"{near}:{next(port.name for port in switch.ports if port.peer == peer)}"
+
+    def leaves_of_a_pod(self) -> list[str]:
+        """All leaves of one pod."""
+        pod = self.choice(self.fabric.index.pods)
+        return [s.name for s in self.fabric.switches if s.pod == pod and s.tier == "leaf"]
 
     def server(self) -> str:
         return self._take(self.fabric.servers, lambda each: each.answers, lambda each: each.name).name

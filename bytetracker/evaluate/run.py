@@ -14,7 +14,7 @@ from bytetracker.evaluate.pipeline import LoggedEvent, SimulatedPipeline
 from bytetracker.evaluate.scenario import Noise, Scenario
 from bytetracker.evaluate.score import Score, score
 from bytetracker.evaluate.tally import FaultTally, WitnessedSimulator
-from bytetracker.evaluate.truth import Cause, cause_of
+from bytetracker.evaluate.truth import Cause, cause_of, with_whole_pods
 from bytetracker.evaluate.ways import Ways
 from fabric.faults import FaultSpec, parse_spec
 from fabric.inventory import load_fabric
@@ -89,7 +89,9 @@ class _Run:
             for number, (spec, start_us) in enumerate(self._injected)
         ]
         causes = [replace(cause, pairs=self._pairs(cause.number)) for cause in causes]
-        tallies = [self._simulator.tallies[cause.number] for cause in causes]
+        causes, tallies = with_whole_pods(
+            causes, [self._simulator.tallies[cause.number] for cause in causes], self._fabric
+        )
         methods: list[Method] = [*self._by_slot, *self._by_window]
         said = {OURS: self._events, **{method.name: method.events for method in methods}}
         return Outcome(

@@ -7,6 +7,7 @@ docs/evaluation.md.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from bytetracker.evaluate.rules import COLLECTOR_OUTAGE, HOST, RULES, SWITCH_REBOOT, Rule
@@ -23,6 +24,7 @@ from fabric.model import (
     PortRef,
     Switch,
 )
+from fabric.simulator.tally import FaultTally
 
 _NOTHING: frozenset[str] = frozenset()
 
@@ -100,6 +102,32 @@ def cause_of(number: int, spec: FaultSpec, start_us: int, run_end_us: int, fabri
         rule = replace(rule, families=rule.families | {"prober_outage"})
     end_us = run_end_us if spec.for_s is None else min(run_end_us, start_us + round(spec.for_s * 1e6))
     return Cause(number, spec, start_us, end_us, tier_of(spec.element, fabric), rule, names)
+
+
+def with_whole_pods(
+    causes: Sequence[Cause], tallies: Sequence[FaultTally], fabric: Fabric
+) -> tuple[list[Cause], list[FaultTally]]:
+    """Where all leaves of a pod are down there is one cause, the pod; it takes the place of the first."""
+    kept = dict(zip(causes, tallies, strict=True))
+    down = {c.spec.element: c for c in causes if c.rule is SWITCH_REBOOT}
+    for pod in fabric.index.pods:
+        leaves = [s.name for s in fabric.switches if s.pod == pod and s.tier == "leaf"]
+        if len(leaves) < 2 or not all(name in down for name in leaves):
+            continue
+        parts = [down[name] for name in leaves]
+        spec = FaultSpec(f"pod_down:{pod}", "pod_down", pod, {})
+        whole = replace(
+            parts[0],
+            spec=spec,
+            tier="pod",
+            names=Names(frozenset({pod}), frozenset({pod, *leaves})),
+            pairs=frozenset(pair for part in parts for pair in part.pairs),
+        )
+        kept = {c: t for c, t in kept.items() if c not in parts} | {
+            whole: sum((kept[part] for part in parts), FaultTally())
+        }
+    ordered = sorted(kept, key=lambda cause: cause.number)
+    return ordered, [kept[cause] for cause in ordered]
 
 
 def tier_of(name: str, fabric: Fabric) -> str:
