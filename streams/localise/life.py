@@ -25,10 +25,10 @@ from streams.localise.story import over, part_of
 FLAP_WITHIN_US = 300_000_000
 #: Open faults, and those of them that may be of severity `info`. Findings beyond are not reported until
 #: others are resolved: the state of all has to fit into one message.
-OPEN_MAX = 2_000
-INFO_MAX = 1_000
+OPEN_MAX = 1_000
+INFO_MAX = 500
 #: Resolved faults that are remembered in case they come back.
-CLOSED_MAX = 2_000
+CLOSED_MAX = 1_000
 
 
 class FaultLives:

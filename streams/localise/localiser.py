@@ -151,7 +151,7 @@ class Localiser:
             {topics.EVIDENCE: found.position},
             found.align["log_time_ms"],
             self._judged_us,
-            # Thousands of open faults have to fit into one message.
+            # A thousand open faults have to fit into one message.
             zlib.compress(json.dumps(state).encode(), 1),
         )
 
