@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from bytetracker.commands import captures, evaluate, network, question, runs, services, setup, silence
+from bytetracker.commands import (
+    captures,
+    coverage,
+    evaluate,
+    network,
+    question,
+    runs,
+    services,
+    setup,
+    silence,
+)
 from bytetracker.commands.errors import EXPECTED
 from bytetracker.logs import configure_logs
 
@@ -63,6 +73,7 @@ for command in (
     setup.version,
     question.sql,
     silence.silence,
+    coverage.coverage,
     evaluate.evaluate,
 ):
     main.add_command(command)

@@ -20,7 +20,7 @@ from fabric.model import Fabric
 from producers.cover import greedy_cover, least_flows, without_spare
 from producers.cover_search import one_flow_per_target
 from producers.flow_file import FlowChoice, ProberFlows
-from producers.flow_paths import Crossings, FlowPaths, crossings, distinct
+from producers.flow_paths import Crossings, FlowPaths, crossings, distinct, flow_keys
 from producers.plan_settings import PlanSettings
 from schemas.nodes import PROBER_BASE
 from schemas.rows import Leg
@@ -78,6 +78,33 @@ def choose_cover(flows: FlowPaths, crossed: Crossings, elements: Elements, seed:
     rest = greedy_cover(crossed, _open(wanted, crossed, other), everything, seed)
     other = without_spare(crossed, np.concatenate([other, rest]), wanted)
     return np.concatenate([east_west, min(picked, other, key=len)])
+
+
+def chosen_of(choice: FlowChoice, flows: FlowPaths) -> Bools:
+    """Which of some flows are chosen: bool[flows]."""
+    rows: list[tuple[int, int, int, int]] = []
+    for number, mine in choice.probers.items():
+        prober = PROBER_BASE + number
+        rows += [(prober, target, -1, port) for target, ports in mine.targets.items() for port in ports]
+        rows += [(prober, t, via, port) for (via, t), ports in mine.pairs.items() for port in ports]
+    columns = np.array(rows, np.int64).reshape(-1, 4)
+    wanted = flow_keys(*columns.T)
+    keys = flow_keys(
+        *(c.astype(np.int64) for c in (flows.prober, flows.target, flows.via, flows.source_port))
+    )
+    return np.isin(keys, wanted)
+
+
+def falls_short(choice: FlowChoice, flows: FlowPaths, elements: Elements) -> bool:
+    """Whether known flows cross something that can be crossed and that chosen ones, as far as their ways are
+    known, do not: routes have changed, and other flows should be chosen."""
+    usable = flows.complete
+    crossed = crossings(flows, elements)
+    chosen = chosen_of(choice, flows) & usable
+    known, seen = np.zeros((2, elements.count), np.bool_)
+    known[crossed.of(np.flatnonzero(usable))] = True
+    seen[crossed.of(np.flatnonzero(chosen))] = True
+    return bool((elements.crossable & known & ~seen).any())
 
 
 def _few_steps(flows: FlowPaths, crossed: Crossings, wanted: Bools, seed: int) -> I8:

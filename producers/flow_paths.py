@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.coverage import Elements
+from schemas.partition import mix64
 from schemas.rows import Leg
 
 I4 = NDArray[np.int32]
@@ -59,8 +60,7 @@ def gather_paths(rows: NDArray[np.void]) -> FlowPaths:
     prober, target, via, port = (
         rows[name].astype(np.int64) for name in ("prober", "target", "via", "source_port")
     )
-    high = prober << _NODE_BITS | target
-    low = (via + 1) << _PORT_BITS | port
+    high, low = prober << _NODE_BITS | target, (via + 1) << _PORT_BITS | port
     order = np.lexsort((low, high))  # stable: later rows of a flow come later
     new = np.ones(len(rows), np.bool_)
     new[1:] = (high[order][1:] != high[order][:-1]) | (low[order][1:] != low[order][:-1])
@@ -77,6 +77,12 @@ def gather_paths(rows: NDArray[np.void]) -> FlowPaths:
         port[first].astype(np.int32),
         switches,
     )
+
+
+def flow_keys(prober: I8, target: I8, via: I8, source_port: I8) -> NDArray[np.uint64]:
+    """64 bits that stand for each flow: i8[n] -> u8[n]."""
+    high, low = prober << _NODE_BITS | target, (via + 1) << _PORT_BITS | source_port
+    return mix64(mix64(high.astype(np.uint64)) ^ low.astype(np.uint64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from confluent_kafka import KafkaException
 
+from bytetracker.coverage.live import NoCoverage
 from bytetracker.embedded.broker import EmbeddedBrokerFull
 from bytetracker.embedded.process import ServerFailed
 from bytetracker.evaluate.scenario import ScenarioError
@@ -35,6 +36,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     KafkaException,
     LabError,
     MigrationError,
+    NoCoverage,
     OSError,  # no such file, interface or right: the system's own words say which
     PlanRefused,
     ProberRefused,

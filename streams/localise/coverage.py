@@ -84,14 +84,14 @@ class CoverageMonitor:
             return []
         if now_us - self._looked_us >= _LOOK_EVERY_US:
             self._looked_us = now_us
-            last_us = self._last_us()
+            last_us = self.last_seen_us()
             unseen = self._crossable[last_us[self._crossable] <= limit_us]
             if not np.array_equal(unseen, self._unseen):
                 self._unseen = unseen
                 self._found = self._gaps.of(unseen, np.maximum(last_us, self._since_us))
         return [replace(finding, last_seen_us=now_us) for finding in self._found]
 
-    def _last_us(self) -> I8:
+    def last_seen_us(self) -> I8:
         """When each element was last seen, _NEVER_US: never."""
         first, second = self._seen_by
         found: I8 = np.maximum(self._seen_us[first], self._seen_us[second])
@@ -108,7 +108,7 @@ class CoverageMonitor:
     def report(self, now_us: int) -> dict[str, Any]:
         """Record of the topic coverage."""
         elements = self.elements
-        last_us = self._last_us()
+        last_us = self.last_seen_us()
         seen = last_us > max(0, now_us - self._gap_after_us)
         unseen = self._crossable[~seen[self._crossable]]
         return {
@@ -137,7 +137,7 @@ class CoverageMonitor:
 
     def snapshot(self) -> dict[str, Any]:
         """Plain values: at most two bytes an element, and next to nothing while all of them are seen."""
-        last_us = self._last_us()
+        last_us = self.last_seen_us()
         age_s = np.minimum((self._now_us - last_us) // 1_000_000, _AGE_MAX_S - 1)
         age_s[age_s < _AGE_MIN_S] = 0
         age_s[last_us == _NEVER_US] = _AGE_MAX_S

@@ -1,0 +1,1 @@
+"""What probes cross, and flows chosen so that they cross everything."""
