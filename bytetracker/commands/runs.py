@@ -29,9 +29,19 @@ def demo(
 @click.command()
 @seconds_option
 @fault_option
+# By default 150 probes/s for the lab's few servers: 10 % loss of a link shows in seconds.
+@click.option(
+    "--interval-ms",
+    type=click.IntRange(10, 60_000),
+    default=200,
+    show_default=True,
+    help="From one group of probes to a server to the next. Slight loss shows sooner the shorter it is.",
+)
 @report_option
-def lab(seconds: float | None, fault_specs: tuple[str, ...], report_path: Path | None) -> None:
+def lab(
+    seconds: float | None, fault_specs: tuple[str, ...], interval_ms: int, report_path: Path | None
+) -> None:
     """Run the pipeline on a fabric of network namespaces, with real kernels (needs root)."""
     from bytetracker.run.lab import run_lab  # noqa: PLC0415 - loads everything
 
-    run_lab(seconds, fault_specs, report_path)
+    run_lab(seconds, fault_specs, interval_ms, report_path)

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 from threading import Event
 
 from bytetracker.run.demo import LOOK_S, READY_TIMEOUT_S, default_fault, tell_end
@@ -17,30 +18,35 @@ from bytetracker.run.screen import Screen
 from bytetracker.run.stopping import stop_on_signals
 from fabric.faults import FaultSpec, parse_spec
 from fabric.inventory import load_fabric
+from fabric.lab.fault_rules import fault_rules
 from fabric.lab.namespaces import LabError
 from fabric.lab.run import Lab
 
 FABRIC = "lab"
-#: Each target is probed so often: 150 probes/s for the lab's few servers, so that 10 % loss shows soon.
-PROBE_INTERVAL_US = 200_000
 PROBER_STOP_S = 5.0
 COLLECTOR_STOP_S = 5.0
 #: Copies that are still on their way when the Prober has ended.
 LAST_COPIES_S = 0.5
 
 
-def run_lab(seconds: float | None, fault_specs: Sequence[str], report_path: Path | None) -> RunReport:
-    """Run until `seconds` have passed or a signal comes. Raises LabError without root, and what
-    `bytetracker.commands.errors` lists."""
+def run_lab(
+    seconds: float | None, fault_specs: Sequence[str], interval_ms: int, report_path: Path | None
+) -> RunReport:
+    """Run until `seconds` have passed or a signal comes; each target is probed every `interval_ms`.
+
+    Raises LabError without root, and what `bytetracker.commands.errors` lists.
+    """
     if os.geteuid() != 0:
         raise LabError("the lab makes network namespaces and opens raw sockets: run it as root")
     fabric = load_fabric(FABRIC)
     specs = [parse_spec(text, fabric) for text in fault_specs or [default_fault(fabric)]]
+    for spec in specs:
+        fault_rules(spec, fabric, "fault", Random(0))  # what the lab cannot do is refused before it is built
     stop = stop_on_signals()
     folder = run_folder("lab")
     report = RunReport()
     with Lab(fabric) as lab, EmbeddedPipeline(PipelineOptions(folder, FABRIC)) as pipeline:
-        prober, collectors = _start_producers(lab, pipeline)
+        prober, collectors = _start_producers(lab, pipeline, interval_ms)
         size = f"{len(fabric.switches)} switches, {len(fabric.servers)} servers"
         with Screen(f"ByteTracker lab: {size}. Ctrl-C stops it.") as screen:
 
@@ -81,7 +87,9 @@ def _wait_until_ready(pipeline: EmbeddedPipeline, screen: Screen, stop: Event) -
     return time.monotonic()
 
 
-def _start_producers(lab: Lab, pipeline: EmbeddedPipeline) -> tuple[Child, dict[str, Child]]:
+def _start_producers(
+    lab: Lab, pipeline: EmbeddedPipeline, interval_ms: int
+) -> tuple[Child, dict[str, Child]]:
     """The same processes as in production; their sockets are in the lab's namespaces."""
     name = lab.fabric.probers[0].name
     pipeline.write_config(
@@ -90,7 +98,7 @@ def _start_producers(lab: Lab, pipeline: EmbeddedPipeline) -> tuple[Child, dict[
                 "prober": name,
                 "interface": lab.prober_device,
                 "namespace": lab.prober_namespace,
-                "plan": {"interval_us": PROBE_INTERVAL_US},
+                "plan": {"interval_us": interval_ms * 1_000},
                 "ring_frames": 4_096,
             },
             "collector": {"interface": lab.collector_device, "ring_packets": 4_096},
