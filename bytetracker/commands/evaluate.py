@@ -24,7 +24,11 @@ from bytetracker.commands.options import report_option
 @click.option(
     "--fabric", "fabric_name", metavar="NAME|FILE", help="Instead of the fabrics that the scenarios name."
 )
-@click.option("--only", metavar="NAME", help="Run this scenario alone, and print its fault events.")
+@click.option(
+    "--only",
+    metavar="NAME",
+    help="Run this scenario alone, and print its fault events; NAME* runs all that begin with it.",
+)
 @click.option("--trace", is_flag=True, help="Print the fault events of all scenarios; implies --jobs 1.")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), help="Scenarios at the same time; default: one on each core."
@@ -64,7 +68,7 @@ def evaluate(
         suite,
         seed,
         jobs=jobs or os.cpu_count() or 1,
-        trace=trace or only is not None,
+        trace=trace or (only is not None and len(scenarios) == 1),
         report_path=report_path,
     )
     if errors:

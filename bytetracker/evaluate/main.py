@@ -16,7 +16,7 @@ from bytetracker.evaluate.jobs import run_all
 from bytetracker.evaluate.report import report_document, scenario_document
 from bytetracker.evaluate.run import run_scenario
 from bytetracker.evaluate.scenario import Scenario, dump_scenarios
-from bytetracker.evaluate.table import print_scenarios, print_summary, print_trace
+from bytetracker.evaluate.screen import print_scenarios, print_summary, print_trace
 
 WIDTH_MIN = 160  # of tables, where the output is no terminal
 

@@ -18,11 +18,14 @@ ALL = "all"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An injected fault and what a method said of it; `alone`: nothing else was injected."""
+    """An injected fault and what a method said of it. `at_once`: so many were injected in its scenario."""
 
     injected: dict[str, Any]
     said: dict[str, Any]
-    alone: int
+    at_once: int
+
+
+Groups = defaultdict[str, list[Judged]]
 
 
 def summarise(scenarios: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -33,8 +36,10 @@ def summarise(scenarios: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def _of_method(scenarios: Sequence[dict[str, Any]], method: str) -> dict[str, Any]:
     numbers = partial(_numbers, locates=method != PINGMESH)
-    by_kind: dict[str, list[Judged]] = defaultdict(list)
-    by_count: dict[str, list[Judged]] = defaultdict(list)
+    by_kind: Groups = defaultdict(list)
+    by_count: Groups = defaultdict(list)
+    by_tier: Groups = defaultdict(list)
+    by_rate: Groups = defaultdict(list)
     false = extra = 0
     for scenario in scenarios:
         said = _said(scenario, method)
@@ -43,7 +48,10 @@ def _of_method(scenarios: Sequence[dict[str, Any]], method: str) -> dict[str, An
         for judged in _judged(scenario, said):
             by_kind[ALL].append(judged)
             by_kind[judged.injected["kind"]].append(judged)
-            by_count[str(judged.alone)].append(judged)
+            by_count[str(judged.at_once)].append(judged)
+            by_tier[judged.injected["tier"]].append(judged)
+            if judged.injected["kind"] == "loss":
+                by_rate[f"{judged.injected['rate']:g}"].append(judged)
     right = sum(1 for each in by_kind[ALL] if each.said["correct_switch"])
     named = right + false + extra
     if method == PINGMESH:
@@ -55,7 +63,9 @@ def _of_method(scenarios: Sequence[dict[str, Any]], method: str) -> dict[str, An
         "precision": right / named if named else None,
         **numbers(by_kind[ALL]),
         "kinds": {kind: numbers(found) for kind, found in sorted(by_kind.items()) if kind != ALL},
-        "at_once": {count: numbers(found) for count, found in sorted(by_count.items())},
+        "at_once": {count: numbers(by_count[count]) for count in sorted(by_count, key=int)},
+        "tiers": {tier: numbers(found) for tier, found in sorted(by_tier.items())},
+        "rates": {rate: numbers(by_rate[rate]) for rate in sorted(by_rate, key=float)},
     }
     if method == OURS:
         summary["calibration"] = calibration(

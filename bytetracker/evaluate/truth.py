@@ -108,26 +108,23 @@ def with_whole_pods(
     causes: Sequence[Cause], tallies: Sequence[FaultTally], fabric: Fabric
 ) -> tuple[list[Cause], list[FaultTally]]:
     """Where all leaves of a pod are down there is one cause, the pod; it takes the place of the first."""
-    kept = dict(zip(causes, tallies, strict=True))
-    down = {c.spec.element: c for c in causes if c.rule is SWITCH_REBOOT}
+    kept = {cause.number: (cause, tally) for cause, tally in zip(causes, tallies, strict=True)}
+    down = {cause.spec.element: cause for cause in causes if cause.rule is SWITCH_REBOOT}
     for pod in fabric.index.pods:
         leaves = [s.name for s in fabric.switches if s.pod == pod and s.tier == "leaf"]
         if len(leaves) < 2 or not all(name in down for name in leaves):
             continue
-        parts = [down[name] for name in leaves]
-        spec = FaultSpec(f"pod_down:{pod}", "pod_down", pod, {})
+        parts = [kept.pop(down[name].number) for name in leaves]
         whole = replace(
-            parts[0],
-            spec=spec,
+            parts[0][0],
+            spec=FaultSpec(f"pod_down:{pod}", "pod_down", pod, {}),
             tier="pod",
             names=Names(frozenset({pod}), frozenset({pod, *leaves})),
-            pairs=frozenset(pair for part in parts for pair in part.pairs),
+            pairs=frozenset(pair for part, _ in parts for pair in part.pairs),
         )
-        kept = {c: t for c, t in kept.items() if c not in parts} | {
-            whole: sum((kept[part] for part in parts), FaultTally())
-        }
-    ordered = sorted(kept, key=lambda cause: cause.number)
-    return ordered, [kept[cause] for cause in ordered]
+        kept[whole.number] = (whole, sum((tally for _, tally in parts), FaultTally()))
+    ordered = [kept[number] for number in sorted(kept)]
+    return [cause for cause, _ in ordered], [tally for _, tally in ordered]
 
 
 def tier_of(name: str, fabric: Fabric) -> str:

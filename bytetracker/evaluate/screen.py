@@ -1,4 +1,4 @@
-"""The report for people: a line for each scenario, then a table of methods, then one of fault kinds."""
+"""The report on the screen: a line for each scenario, then the tables of the summary."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.table import Table
 
 from bytetracker.evaluate.methods import OURS
 from bytetracker.evaluate.run import Outcome
+from bytetracker.evaluate.tables import methods, milliseconds, summary_tables
 from bytetracker.evaluate.tally import harmed
 
 TOLD_MAX = 3
@@ -31,50 +32,24 @@ def print_scenarios(console: Console, scenarios: list[dict[str, Any]]) -> None:
             _some([_found(found) for found in right]),
             _tick(each["correct_link"]),
             _tick(each["correct_switch"]),
-            _ms(each["fifth_loss_to_fault_ms"]),
+            milliseconds(each["fifth_loss_to_fault_ms"]),
             f"[red]{len(false)}[/]: {_some([_found(found) for found in false])}" if false else "",
         )
     console.print(table)
 
 
 def print_summary(console: Console, summary: dict[str, Any]) -> None:
-    """Methods, then our numbers by kind of fault and by number of faults at once, then calibration."""
-    methods = Table(title="methods", title_justify="left")
-    heads = ("method", "observable", "recall", "precision", "link", "switch", "false", "extra")
-    for head in (*heads, "5th loss p50", "p99", "max"):
-        methods.add_column(head, justify="left" if head == "method" else "right")
-    for name, each in summary.items():
-        times = each["fifth_loss_to_fault_ms"] or {}
-        methods.add_row(
-            name,
-            str(each["observable"]),
-            *(_share(each[key]) for key in ("recall", "precision", "link", "switch")),
-            str(each["false_faults"]),
-            str(each["extra_faults"]),
-            *(_ms(times.get(p)) for p in ("p50", "p99", "p100")),
-        )
-    console.print(methods)
-    ours = summary[OURS]
-    kinds = Table(title=OURS, title_justify="left")
-    for head in ("", "observable", "recall", "link", "switch", "onset p50", "5th loss p50", "p99", "max"):
-        kinds.add_column(head, justify="right" if head else "left")
-    rows = [*ours["kinds"].items(), *((f"{n} at once", each) for n, each in ours["at_once"].items())]
-    for name, each in rows:
-        times, onset = each["fifth_loss_to_fault_ms"] or {}, each["onset_to_fault_ms"] or {}
-        kinds.add_row(
-            name,
-            f"{each['observable']} of {each['injected']}",
-            *(_share(each[key]) for key in ("recall", "link", "switch")),
-            _ms(onset.get("p50")),
-            *(_ms(times.get(p)) for p in ("p50", "p99", "p100")),
-        )
-    console.print(kinds)
-    said = ", ".join(
-        f"{bin_['confidence']:.2f} -> {bin_['right']:.2f} ({bin_['suspects']})"
-        for bin_ in ours["calibration"]
-    )
-    if said:
-        console.print(f"calibration, confidence -> share that was the cause (suspects): {said}")
+    """All tables that say something; of a single scenario, the methods."""
+    tables = summary_tables(summary) if summary[OURS]["scenarios"] > 1 else [methods(summary)]
+    for text in tables:
+        if not text.rows:
+            continue
+        table = Table(title=text.title, title_justify="left")
+        for column, head in enumerate(text.heads):
+            table.add_column(head, justify="right" if column else "left")
+        for row in text.rows:
+            table.add_row(*row)
+        console.print(table)
 
 
 def print_trace(console: Console, outcome: Outcome) -> None:
@@ -120,11 +95,3 @@ def _some(texts: list[str]) -> str:
 
 def _tick(right: bool | None) -> str:
     return "" if right is None else "yes" if right else "[red]NO[/]"
-
-
-def _share(value: float | None) -> str:
-    return "" if value is None else f"{value:.1%}"
-
-
-def _ms(value: float | None) -> str:
-    return "" if value is None else f"{value:,.0f} ms"
