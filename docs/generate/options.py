@@ -56,7 +56,7 @@ _MEANING = {
     "session_timeout_ms": "Silence after which the group gives a sink's partitions to others",
     "heartbeat_interval_ms": "Time between two signs of life within the group",
     "probe_results_days": "Rows of `probe_results`",
-    "link_evidence_days": "Rows of `link_evidence`, `slots`, all else that is said per slot, and `flow_paths`",
+    "link_evidence_days": "Rows of `link_evidence`, `slots`, all else said per slot, and `flow_paths`",
     "link_minutes_days": "Rows of the rollup per minute, and of reports on coverage",
     "fault_events_days": "Rows of `fault_events` and `silences`",
     "dead_letters_days": "Rows of `dead_letters`",
