@@ -28,7 +28,7 @@ I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 
 #: Unseen for so long is a gap. The default plan leaves nothing unseen for so long in any built-in fabric
-#: (docs/decisions/0019); with chosen flows a tenth of it would do.
+#: (docs/decisions/0020); with chosen flows a tenth of it would do.
 GAP_AFTER_US = 300_000_000
 REPORT_EVERY_US = 10_000_000
 UNSEEN_MAX = 1_000
