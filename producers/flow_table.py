@@ -39,9 +39,7 @@ class FlowTable:
 
     def pick(self, row: I4, round_: int) -> tuple[I8, Bools]:
         """Ports for the groups of a round: i4[n] (NO_ROW allowed) -> i8[n, size], and which of them have
-        chosen ports in this round, bool[n]; the ports of the others mean nothing."""
-        if not len(self.groups):
-            return np.zeros((len(row), self.size), np.int64), np.zeros(len(row), np.bool_)
+        chosen ports in this round, bool[n]; the ports of the others mean nothing. Not of an empty table."""
         groups = self.groups[row].astype(np.int64)
         turn = round_ % (groups + 1)
         chosen = (row >= 0) & (turn < groups)

@@ -128,12 +128,16 @@ class Plan:
         member = np.arange(settings.group_size, dtype=np.int64)
         step = sent_at_us // settings.rotation_us
         flow = (round_ * settings.group_size + member) % settings.flows_per_target
-        # Beside chosen flows there is room for a window of one group: all must come again within seconds.
-        flow = np.where((chosen_of >= 0)[:, None], member, flow)
+        has_chosen = len(self.chosen.groups) > 0
+        if has_chosen:
+            # Beside chosen flows there is room for a window of one group: all must come again in seconds.
+            flow = np.where((chosen_of >= 0)[:, None], member, flow)
         window = (self.flow_offset[index] + step)[:, None]
         ports = settings.source_port_first + (window + flow) % settings.source_port_count
-        picked, chosen = self.chosen.pick(chosen_of, round_)
-        return np.where(chosen[:, None], picked, ports)
+        if has_chosen:
+            picked, chosen = self.chosen.pick(chosen_of, round_)
+            ports = np.where(chosen[:, None], picked, ports)
+        return ports
 
     def _rotate_pairs(
         self, probes: NDArray[np.void], round_: int, first: int, stop: int
