@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from streams.localise.counts import Spots
-from streams.localise.history import EventLog, Traffic, TurnTraffic, counted
+from streams.localise.history import LOG_US, EventLog, Traffic, TurnTraffic, counted
 from streams.localise.terrain import Terrain
 
 I8 = NDArray[np.int64]
@@ -144,6 +144,9 @@ class Scene:
             ups = self.terrain.out_links(switch)
             ups = ups[self.terrain.up[ups]]
             known = np.array([bad.get(int(up), 0.0) for up in ups])
+            if known.sum() <= 0:
+                # A flow that is always lost is soon forgotten by the join; its first losses were placed.
+                known = counted(self._log.since(since_us - LOG_US), ups).astype(np.float64)
             if known.sum() <= 0:
                 known = self._fallen(ups, since_us)
             if known.sum() <= 0:
@@ -295,12 +298,13 @@ class Scene:
     ) -> dict[tuple[str, tuple[int, ...]], float]:
         """Gain less cost of every way to explain the events behind a switch."""
         bad, all_, expected = self._weigh(links, since_us)
+        turns = self._turns_of(switch, since_us, covered)
+        if turns is not None:
+            # Links and turns are to be measured by one background: that of where the events were.
+            weight = bad if bad.sum() > 0 else np.ones(len(links))
+            expected[:] = np.exp((weight * np.log(expected)).sum() / weight.sum())
         apart = np.maximum(0, gain(bad, all_, expected) - self._cost(links)) * (bad > 0)
         scores: dict[tuple[str, tuple[int, ...]], float] = {("apart", ()): float(apart.sum())}
-        turns = self._turns_of(switch, since_us, covered)
-        # Turns are to be measured by the same background as the links on which their losses show.
-        weight = bad if bad.sum() > 0 else np.ones(len(links))
-        usual = float(np.exp((weight * np.log(expected)).sum() / weight.sum()))
         for shape, chips in group:
             if turns is None:
                 if shape == "switch" and bad.sum() >= self._least:
@@ -310,14 +314,15 @@ class Scene:
             turn_bad, turn_all = turns[1], turns[1] + turns[2]
             if turn_bad[inside].sum() < self._least:
                 continue
-            rate = np.full(int(inside.sum()), usual)
+            rate = np.full(int(inside.sum()), expected[0])
             within = group_gain(turn_bad[inside], turn_all[inside], rate)
             # What the group does not explain is explained link by link.
-            out = self.terrain.turn_out[turns[0]]
-            total = np.bincount(out, turn_bad, int(self.terrain.chips[switch]) + 1)
-            part = np.bincount(out, turn_bad * inside, int(self.terrain.chips[switch]) + 1)
-            share = np.divide(part, total, out=np.zeros_like(part), where=total > 0)
-            rest = float((apart * (1 - share[self.terrain.departs_by[links]])).sum())
+            outside = self._outside(switch, turns[0], turn_bad, turn_all, ~inside)
+            by = self.terrain.departs_by[links]
+            left, left_all = bad * outside[0][by], all_ * outside[1][by]
+            rest = float(
+                (np.maximum(0, gain(left, left_all, expected) - self._cost(links)) * (left >= 0.5)).sum()
+            )
             scores[shape, chips] = within - COST[shape] + rest  # type: ignore[index]
         return scores
 
@@ -341,6 +346,18 @@ class Scene:
             bad *= 1 - share[self.terrain.turn_out[turns]]
         until_us = self._turn_log.ended_us(turns, since_us, self.now_us)
         return turns, bad, self._turn_traffic.passed(turns, since_us, until_us)
+
+    def _outside(
+        self, switch: int, turns: I8, bad: F8, all_: F8, outside: NDArray[np.bool_]
+    ) -> tuple[F8, F8]:
+        """Shares of the bad packets and of all packets by each chip out that took some turns: f8[chips]."""
+        out, chips = self.terrain.turn_out[turns], int(self.terrain.chips[switch])
+        shares = []
+        for values in (bad, all_):
+            total = np.bincount(out, values, chips + 1)[:chips]
+            part = np.bincount(out, values * outside, chips + 1)[:chips]
+            shares.append(np.divide(part, total, out=np.zeros_like(part), where=total > 0))
+        return shares[0], shares[1]
 
     def _inside(self, switch: int, shape: str, chips: tuple[int, ...], turns: I8) -> NDArray[np.bool_]:
         came, left = self.terrain.turn_in[turns], self.terrain.turn_out[turns]

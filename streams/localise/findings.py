@@ -98,7 +98,9 @@ class Reporter:
         switch = terrain.switch_name(cause.switch)
         match cause.shape:
             case "beyond":
-                return ((switch, p), *cause.others), "", frozenset({switch})
+                ups = terrain.out_links(cause.switch)
+                cables = {terrain.cable_name(int(up)) for up in ups[terrain.up[ups]]}
+                return ((switch, p), *cause.others), "", frozenset({switch, *cables})
             case "chip":
                 top = [(terrain.chip_name(cause.switch, cause.chips[0]), p)]
             case "pair":

@@ -16,7 +16,7 @@ WINDOW_US = 3_000_000
 #: A mirror that loses more than this share of its copies, and at least so many, is a fault.
 SHARE_MIN, MISSING_MIN = 0.10, 30
 #: If so many of a collector's exporters are dark at once, it is the collector.
-OF_COLLECTOR_MIN = 0.8
+OF_COLLECTOR_MIN = 0.5
 
 
 @dataclass(slots=True)
