@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from schemas.rows import EVIDENCE_TABLES
 from streams.evidence import Slot
 from streams.settings import JoinSettings
 from streams.slots import DueSlot
@@ -11,7 +12,7 @@ from streams.verdict import Verdict
 
 
 def head(partition: int, due: DueSlot, slot: Slot, settings: JoinSettings) -> dict[str, Any]:
-    """Fields of `link-evidence`; mapped arrays are bytes."""
+    """All fields of `link-evidence` but its rows, as a reader finds them; mapped arrays are bytes."""
     number = due.slot
     return {
         "partition": partition,
@@ -31,6 +32,8 @@ def head(partition: int, due: DueSlot, slot: Slot, settings: JoinSettings) -> di
             for received, lost in [slot.mirrors.get(switch, (0, 0))]
         ],
         "examples": slot.examples,
+        "commands": [],
+        **dict.fromkeys(EVIDENCE_TABLES, b""),  # of slots without probes
         "pairs": slot.pairs.rows().tobytes(),
         **slot.tables,
     }

@@ -717,6 +717,7 @@ class PlainJoin:
                 for r, k in [slot.exporters.get(s, (0, 0))]
             ],
             "examples": examples[:300],
+            "commands": [],
             "pairs": pairs,
             **slot.tables.rows(self.net),
         }

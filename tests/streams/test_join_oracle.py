@@ -98,11 +98,10 @@ def compare(scenario: Scenario, seed: int, settings: JoinSettings = ALL) -> list
         for head, rows in plain.evidence.values():
             said_head, said_rows = said.evidence[head["slot_us"]]
             tables = {
-                name: np.frombuffer(said_head.get(name, b""), layout.dtype).tolist()
+                name: np.frombuffer(said_head[name], layout.dtype).tolist()
                 for name, layout in EVIDENCE_TABLES.items()
-                if name in head
             }
-            assert {**said_head, **tables} == head
+            assert {**said_head, **tables} == {**{name: [] for name in EVIDENCE_TABLES}, **head}
             assert np.frombuffer(said_rows, EVIDENCE.dtype).tolist() == rows
     return oracles
 
