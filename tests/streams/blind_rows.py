@@ -16,7 +16,7 @@ from fabric.simulator import Simulator, SimulatorSettings
 from producers.plan import PlanSettings, build_plan
 from schemas.nodes import PROBER_BASE
 from schemas.partition import group_of
-from schemas.rows import BLIND, PATHS, Leg, rows_of
+from schemas.rows import BLIND, PAIRS, PATHS, Kind, Leg, rows_of
 from tests.streams.logs import START_US
 
 I4 = NDArray[np.int32]
@@ -29,27 +29,30 @@ FLOW = ("prober", "target", "via", "source_port")
 
 @dataclass(frozen=True)
 class Blind:
-    """A run of a network: its probes as they were planned, which of them were lost, the way of each."""
+    """A run of a network: its probes as they were planned, by time, and which of them were lost."""
 
     fabric: Fabric
     planned: np.ndarray  # PLANNED_DTYPE[n]
     lost: np.ndarray  # bool[n]
+    group_lost: np.ndarray  # bool[n], and with it all members of its group
     nodes: dict[str, I4] = field(repr=False)  # FLOW columns, i4[n]
 
     def slots(self, length_us: int = 250_000) -> list[tuple[int, np.ndarray]]:
         """(slot_us, BLIND rows) of each slot, in order."""
+        return [(slot_us, self.rows(mine)) for slot_us, mine in self.by_slot(length_us)]
+
+    def by_slot(self, length_us: int = 250_000) -> list[tuple[int, np.ndarray]]:
+        """(slot_us, places of its probes) of each slot, in order."""
         slot = self.planned["sent_at_us"].astype(np.int64) // length_us
+        numbers = np.arange(slot[0], slot[-1] + 2)
+        bounds = np.searchsorted(slot, numbers)
         return [
-            (int(each) * length_us, self.rows(slot == each))
-            for each in range(int(slot.min()), int(slot.max()) + 1)
+            (int(number) * length_us, np.arange(first, stop))
+            for number, first, stop in zip(numbers[:-1], bounds[:-1], bounds[1:], strict=True)
         ]
 
     def rows(self, keep: np.ndarray | slice = slice(None)) -> np.ndarray:
         """BLIND rows of some of the probes, one a flow."""
-        group = group_of(self.planned["probe_id"].astype(np.int64))
-        _, number = np.unique(group, return_inverse=True)
-        all_lost = np.bincount(number, self.lost) == np.bincount(number)
-        group_lost = all_lost[number]
         columns = {name: self.nodes[name][keep] for name in FLOW}
         flows, at = np.unique(np.stack(list(columns.values())), axis=1, return_inverse=True)
         at = at.reshape(-1)
@@ -60,10 +63,28 @@ class Blind:
                 **{name: flows[i] for i, name in enumerate(FLOW)},
                 "sent": np.bincount(at, minlength=count),
                 "lost": np.bincount(at, self.lost[keep], count).astype(np.int64),
-                "group_lost": np.bincount(at, group_lost[keep], count).astype(np.int64),
+                "group_lost": np.bincount(at, self.group_lost[keep], count).astype(np.int64),
             },
             count,
         )
+
+    def pairs(self, keep: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """PAIRS rows of some of the probes: how many there were; nothing else is asked of them."""
+        index = self.fabric.index
+        nodes = {name: column[keep] for name, column in self.nodes.items()}
+        attached = {p.node: self.fabric.node(p.switch) for p in self.fabric.probers}
+        hangs_on = index.tor_of_server(nodes["target"])
+        for target in np.flatnonzero(hangs_on < 0).tolist():
+            hangs_on[target] = attached[int(nodes["target"][target])]
+        origin = np.array([attached[int(node)] for node in nodes["prober"]], np.int32)
+        kind = self.planned["kind"][keep].astype(np.int64)
+        keys = np.stack([kind, np.where(kind == Kind.EAST_WEST, nodes["via"], origin), hangs_on])
+        found, count = np.unique(keys, axis=1, return_counts=True)
+        rows = np.zeros(found.shape[1], PAIRS.dtype)
+        for name, column in zip(("kind", "from_node", "to_node"), found, strict=True):
+            rows[name] = column
+        rows["probes"] = count
+        return rows
 
 
 def planned(fabric: Fabric, seconds: float, settings: PlanSettings | None = None) -> np.ndarray:
@@ -89,7 +110,9 @@ def run(
         simulator.inject(spec, START_US + round(spec.after_s * S))
     probes = planned(fabric, seconds, plan)
     lost = simulator.run(probes).outcomes["rtt_ns"] < 0
-    return Blind(fabric, probes, lost, _nodes(probes))
+    _, group = np.unique(group_of(probes["probe_id"].astype(np.int64)), return_inverse=True)
+    all_lost = np.bincount(group, lost) == np.bincount(group)
+    return Blind(fabric, probes, lost, all_lost[group], _nodes(probes))
 
 
 def ways(fabric: Fabric, probes: np.ndarray, seed: int = 1) -> np.ndarray:

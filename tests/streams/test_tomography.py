@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from streams.localise.tomography import likelihood, netbouncer, pingmesh, pll, votes
 from streams.localise.tomography.elements import Elements
+from streams.localise.tomography.noisy_or import Losses
 from streams.localise.tomography.paths import PathCounts
 
 CELLS = 14
@@ -26,7 +27,7 @@ def paths(*rows: tuple[list[int], int, int], cells: int = CELLS) -> PathCounts:
 
 
 def by_likelihood(counts: PathCounts, elements: Elements | None = None) -> list[tuple[int, float]]:
-    losses = likelihood.Losses.of(counts)
+    losses = Losses.of(counts)
     found = likelihood.locate(losses, elements or Elements.single(counts.cells))
     return [(blame.element, blame.rate) for blame in found]
 
@@ -221,7 +222,7 @@ def test_a_rack_does_not_stay_blamed_for_its_dead_hosts():
 
 def test_what_cannot_be_told_apart_shares_the_confidence():
     rows = [([0, 1, 2 + i], 100, 50) for i in range(5)] + [([2 + i, 9], 100, 0) for i in range(5)]
-    (blame,) = likelihood.locate(likelihood.Losses.of(paths(*rows)), Elements.single(CELLS))
+    (blame,) = likelihood.locate(Losses.of(paths(*rows)), Elements.single(CELLS))
     assert {element: round(share, 2) for element, share in blame.rivals[:2]} == {0: 0.5, 1: 0.5}
 
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from streams.localise.blind.cells import Cells
 from streams.localise.blind.naming import WHOLE_MIN, Stretch
 from streams.localise.blind.window import BLOCK_US, LOSSY_MAX, Lost, Span
-from streams.localise.tomography.likelihood import Blame, LikelihoodSettings, Losses, locate
+from streams.localise.tomography.likelihood import Blame, LikelihoodSettings, locate
+from streams.localise.tomography.noisy_or import Losses
 from streams.localise.tomography.paths import summed
 
 F8 = NDArray[np.float64]
@@ -35,13 +36,10 @@ class Explainer:
     def __init__(self, cells: Cells, targets: int, settings: LikelihoodSettings) -> None:
         self._cells, self._targets, self._settings = cells, targets, settings
 
-    def blames(self, number: int, span: Span, silent: Bools, mute: set[int], now_us: int) -> list[Case]:
-        """What the losses of a span, but for those of silent targets (bool[targets]) and mute Probers (rows),
-        are laid to. `number`: that of the span."""
-        lost = span.lost
-        if lost is None:
-            return []
-        lost = lost.take(~silent[lost.target] & ~np.isin(lost.prober, list(mute))).sample(LOSSY_MAX)
+    def blames(self, number: int, span: Span, lost: Lost, now_us: int) -> list[Case]:
+        """What losses of a span are laid to. `number`: that of the span; `lost`: those of its losses that
+        are not explained already."""
+        lost = lost.sample(LOSSY_MAX)
         passed, answered = span.passed.astype(np.float64), int(span.by_prober.sum())
         for _ in range(ROUNDS_MAX):
             losses = Losses(lost.counts(self._cells.cells), passed, answered)

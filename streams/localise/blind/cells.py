@@ -76,6 +76,7 @@ class Cells:
         named = list(self._named())
         self.named: tuple[Named, ...] = tuple(each for each, _ in named)
         self.elements = Elements.of(((cells, COST[each.kind]) for each, cells in named), self.cells)
+        self._number = {(each.kind, each.row): number for number, each in enumerate(self.named)}
 
     # -- numbers --------------------------------------------------------------------------------
 
@@ -94,6 +95,10 @@ class Cells:
     def pod_in(self, pod: I4) -> I4:
         """Unknown leaves of each pod, on the way into it."""
         return pod + np.int32(self.links + 2 * self._switches + self._pods)
+
+    def cells_of(self, kind: Kind, row: int) -> tuple[int, ...]:
+        """Cells of the switch, pod, server or Prober of a row; of nothing that a switch has several of."""
+        return self.elements.links(self._number[kind, row])
 
     def turns(self, link_in: I4, link_out: I4) -> I4:
         """The way through a switch's chips between two links: i4[n] twice -> i4[n], -1 if it has but one."""

@@ -22,7 +22,7 @@ from streams.localise.blind.groups import Racks, Silence, silence
 from streams.localise.blind.learnt import LearntWays
 from streams.localise.blind.naming import Naming, Stretch
 from streams.localise.blind.share import NO_PAIRS, BlindShare
-from streams.localise.blind.window import BLOCK_US, Span, Window
+from streams.localise.blind.window import BLOCK_US, Lost, Span, Window
 from streams.localise.finding import Finding
 from streams.localise.tomography.likelihood import LikelihoodSettings
 
@@ -102,19 +102,30 @@ class BlindDetector:
             return []
         spans = self._window.spans()
         silences: list[Silence] = []
-        silent = np.zeros(len(self._target_nodes), np.bool_)
-        mute: set[int] = set()
         cases: list[Case] = []
         for number, span in enumerate(spans):
             silences.append(silence(span.tallies, span.answered, span.by_prober, self._racks))
-            silent = silent | silences[-1].all
-            mute |= set(silences[-1].probers)
-            cases += self._explain.blames(number, span, silent, mute, now_us)
+            if span.lost is not None:
+                lost = self._set_aside(span.lost, silences)
+                cases += self._explain.blames(number, span, lost, now_us)
         quiet_us = now_us - self._settings.quiet_us
         chosen = self._explain.chosen([c for c in cases if c.stretch.last_us >= quiet_us], spans)
         found = self._silences(silences, spans, chosen)
         found += [self._naming.blamed(case.blame, case.stretch, now_us) for case in chosen]
         return [each for each in found if each.last_seen_us >= quiet_us]
+
+    def _set_aside(self, lost: Lost, silences: list[Silence]) -> Lost:
+        """Losses that what is silent, in this span or a shorter one, does not explain."""
+        silent = np.logical_or.reduce([each.all for each in silences])
+        mute = [row for each in silences for row in each.probers]
+        cells = self._cells
+        pods = {pod for each in silences for pod in each.pods}
+        tors = {tor for each in silences for tor in each.tors}
+        tors |= set(np.flatnonzero(np.isin(self._racks.pod, list(pods))).tolist())
+        cut = [cell for pod in pods for cell in cells.cells_of("pod", pod)]
+        cut += [cell for tor in tors for cell in cells.cells_of("switch", tor)]
+        keep = ~silent[lost.target] & ~np.isin(lost.prober, mute)
+        return lost.take(keep & ~np.isin(lost.way, cut).any(axis=1))
 
     # -- silence --------------------------------------------------------------------------------
 
