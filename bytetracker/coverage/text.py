@@ -77,13 +77,15 @@ def measured_text(documents: Sequence[dict[str, Any]]) -> str:
 def choice_text(document: dict[str, Any], path: str) -> str:
     """What was chosen and written."""
     classes = ", ".join(
-        f"{c['crossed']:,} of {c['crossable']:,} {_NAMES[c['element_class']]}" for c in document["classes"]
+        f"{c['crossed']:,} of {c['crossable']:,} {_NAMES[c['element_class']]}"
+        for c in document["classes"]
+        if c["crossable"]
     )
     return (
-        f"{path}: {document['flows']:,} flows for {document['targets']:,} targets of {document['probers']} "
-        f"Probers, {document['steps']:,} East-West steps. {document['fewest_probes']:,} of the flows cross "
-        f"{classes}; no fewer than {document['lower_bound']:,} could. Groups apart: "
-        f"{document['groups_apart']:.1%}."
+        f"{path}: {document['flows']:,} flows to {document['targets']:,} targets and over "
+        f"{document['steps']:,} East-West steps, for {document['probers']} Prober(s). "
+        f"{document['fewest_probes']:,} of the flows cross {classes}; no fewer than "
+        f"{document['lower_bound']:,} could. Groups apart: {document['groups_apart']:.1%}."
     )
 
 
