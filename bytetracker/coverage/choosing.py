@@ -52,12 +52,14 @@ class Chooser:
     def is_stale(self) -> bool:
         """Whether routes have changed so that other flows should be chosen: chosen ones no longer cross what
         known ones do, or many of them go another way, so that groups may no longer lie apart."""
-        if self.choice is None:
+        if self.choice is None or self.report is None:
             return True
         flows = self.learner.flows()
-        kept = np.isin(self._ways, self._chosen_ways(flows))
-        if np.count_nonzero(kept) < (1 - CHANGED_MAX) * len(self._ways):
+        changed = np.count_nonzero(~np.isin(self._ways, self._chosen_ways(flows)))
+        if changed > CHANGED_MAX * len(self._ways):
             return True
+        if not changed and not self.report.missing:
+            return False
         return falls_short(self.choice, flows, Elements(self.fabric))
 
     def _chosen_ways(self, flows: FlowPaths) -> NDArray[np.uint64]:
