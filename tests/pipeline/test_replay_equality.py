@@ -311,7 +311,7 @@ def test_silent_source(kind: str, tmp_path: Path, request: pytest.FixtureRequest
         counts = running.join()
         live, logs = _settled(tap, bootstrap, workers, counts.probes_sent)
     assert _differences(live, _outputs(replay_logs(logs, traffic.fabric, SETTINGS, step_messages=3))) == []
-    silent = [e for e in live.faults.values() if e["kind"] == "source_silent"]
+    silent = [e for e in live.faults.values() if e["kind"] == "mirror_outage"]
     assert {e["suspects"][0]["element"] for e in silent} == {traffic.silent}
     assert all(
         traffic.silent in head["silent_sources"] for head in live.evidence.values() if head["silent_sources"]
