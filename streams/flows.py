@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from schemas.rows import Leg
 from streams.closing import Closed
-from streams.hops import ProbeLookup
+from streams.last_ways import LastWays
 from streams.places import LEGS, Places
 from streams.verdict import Verdict
 from streams.ways import Ways, flow_of
@@ -32,24 +32,25 @@ _CELL_BITS = 32
 
 @dataclass(frozen=True, slots=True)
 class Flows:
-    """Probes of a slot, shape (p,): `flow`, and `way`, shape (p, LEGS), as `streams.ways` gives them."""
+    """Probes of a slot, shape (p,): `flow`, and `way`, shape (p, LEGS), as `streams.ways` gives them; and the
+    ways that were known before, and the slots in which they were seen, as `streams.last_ways` gives them."""
 
     number: int
     flow: I8
     way: I8
+    known_way: I8
+    known_number: I8
 
 
 @dataclass(frozen=True, slots=True)
 class _Remembered:
-    """A slot. Sorted by flow: flows and ways of its probes, and for each the cells (link * LEGS + leg) of
-    the links that it crossed: ``cell[start[i]:start[i + 1]]``. `lookup`: the last probe of a flow."""
+    """A slot. Sorted by flow: the flows of its probes, and for each the cells (link * LEGS + leg) of the
+    links that it crossed: ``cell[start[i]:start[i + 1]]``."""
 
     number: int
     flow: I8
-    way: I8
     start: I8
     cell: I4
-    lookup: ProbeLookup
 
 
 class FlowMemory:
@@ -59,6 +60,7 @@ class FlowMemory:
         self._places = places
         self._ways = ways
         self._slots = slots
+        self._last_ways = LastWays(slots)
         self._remembered: deque[_Remembered] = deque()
 
     def remember(self, number: int, closed: Closed) -> Flows:
@@ -66,7 +68,8 @@ class FlowMemory:
         slot until the next one is taken in."""
         while self._remembered and self._remembered[0].number < number - self._slots:
             self._remembered.popleft()
-        flows = Flows(number, flow_of(closed.probes), self._ways(closed))
+        flow, way = flow_of(closed.probes), self._ways(closed)
+        flows = Flows(number, flow, way, *self._last_ways.exchange(number, flow, way))
         order = np.argsort(flows.flow, kind="stable")
         rank = np.empty(len(order), np.int64)
         rank[order] = np.arange(len(order))
@@ -77,8 +80,7 @@ class FlowMemory:
         start = np.zeros(len(order) + 1, np.int64)
         np.cumsum(np.bincount(key >> _CELL_BITS, minlength=len(order)), out=start[1:])
         cell = key.astype(np.int32)  # keeps the lowest 32 bits
-        flow = flows.flow[order]
-        self._remembered.append(_Remembered(number, flow, flows.way[order], start, cell, ProbeLookup(flow)))
+        self._remembered.append(_Remembered(number, flow[order], start, cell))
         return flows
 
     def located(self, closed: Closed, flows: Flows) -> Closed:
@@ -96,24 +98,18 @@ class FlowMemory:
         place[lost] = np.where(link >= 0, link, place[lost])
         return replace(closed, judgement=replace(judgement, place=place))
 
-    def is_new(self, flows: Flows) -> Bools:
+    def is_new(self, flows: Flows, forgets_slots: int) -> Bools:
         """Legs that were seen whole and whose way is not the one that was last known: bool[p, LEGS].
 
         The last one known is that of the newest earlier slot in which the leg of that flow was seen whole.
+        Every `forgets_slots` slots, when is a matter of the flow, what was known of it before is forgotten.
         """
-        open_: Bools = flows.way != 0
-        new = open_.copy()
-        for slot in reversed(self._remembered):
-            probe = np.flatnonzero(open_.any(axis=1)) if slot.number < flows.number else ()
-            if not len(probe):
-                continue
-            at = slot.lookup(flows.flow[probe])
-            probe, at = probe[at >= 0], at[at >= 0]
-            known = slot.way[at]
-            says = (known != 0) & open_[probe]
-            new[probe] &= ~(says & (known == flows.way[probe]))
-            open_[probe] &= ~says
-        return new
+        phase = (flows.flow % forgets_slots)[:, None]
+        is_forgotten = (flows.known_number + phase) // forgets_slots != (
+            flows.number + phase
+        ) // forgets_slots
+        is_new: Bools = (flows.way != 0) & ((flows.way != flows.known_way) | is_forgotten)
+        return is_new
 
     def _next_link(self, flow: I8, row: I4, leg: I1) -> I4:
         """The link by which flows left switches on legs: i8[k], i4[k], i1[k] -> i4[k], -1 where it is not

@@ -291,7 +291,7 @@ class PartitionJoin:
         slot = self._slot(number)
         slot.add(closed, self._network.places)
         altered = altered_bytes(closed, self._packets)
-        slot.tables = self._network.tables(closed, altered)
+        slot.tables = self._network.tables(closed, altered, flows, self._flows, self._settings)
         output.probes_closed += len(closed.probes)
         odd = closed.judgement.verdict != Verdict.OK
         keep = np.flatnonzero(odd | sampled(closed.probes, self._settings.sample_one_in))

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from schemas.rows import Leg, ReplyKind
 from streams.alteration import Alterations
+from streams.groups import all_members
 from streams.hops import Hops
 from streams.paths import Legs
 from streams.places import Places
@@ -170,12 +171,7 @@ def _judge_by_group(probes: Probes, verdict: I1, place: I4, leg: I1) -> None:
     lost = verdict == Verdict.UNOBSERVED
     if not lost.any():
         return
-    key = np.stack([probes.sent_at_us, probes.probe_id >> 3])
-    _, group = np.unique(key, axis=1, return_inverse=True)
-    group = group.reshape(-1)
-    members = np.bincount(group)
-    lost_members = np.bincount(group, weights=lost).astype(np.int64)
-    all_lost = (lost_members == members)[group] & (members[group] == probes.rows["group_size"])
+    all_lost = all_members(probes, lost)
     verdict[lost & all_lost] = Verdict.HOST_SILENT
     verdict[lost & ~all_lost] = Verdict.NETWORK_LOSS
     place[lost] = NO_PLACE

@@ -392,7 +392,19 @@ class PlainJoin:
             slot.pairs[probe["kind"], origin, ends["tor"]].append((verdict.what, probe["rtt_ns"]))
         self.count(slot, probe, legs, ends, verdict)
         odd = self.loop(legs) is not None or any(self.is_odd(hops) for hops in legs)
-        told = Told(probe, legs, ends, verdict.what, verdict.place, verdict.leg, altered, odd)
+        told = Told(
+            probe,
+            legs,
+            ends,
+            verdict.what,
+            verdict.place,
+            verdict.leg,
+            altered,
+            mirrors=settings.mirrors,
+            group_lost=self.group_is_lost(probe, probes),
+            fresh=self.flows.fresh(probe, legs, ends),
+            odd=odd,
+        )
         slot.tables.add(self.net, told)
         if verdict.what != "ok" or self.sampled(probe):
             self.results.append(self.record(probe, legs, ends, verdict, altered_bytes_of(told)))
@@ -476,15 +488,17 @@ class PlainJoin:
                 return Verdict("network_loss", net.after(last, ends["tor"]), 1, bad)
             return Verdict("network_loss", net.after(last, ends["via"]), 0, bad)
         if not settings.mirrors:
-            group = [
-                p
-                for p in probes.values()
-                if p["probe_id"] >> 3 == probe["probe_id"] >> 3 and p["sent_at_us"] == probe["sent_at_us"]
-            ]
-            all_lost = len(group) == probe["group_size"] and all(p["rtt_ns"] < 0 for p in group)
+            all_lost = self.group_is_lost(probe, probes)
             return Verdict("host_silent" if all_lost else "network_loss", None, -1, bad)
         uplink = net.cable(ends["prober"], ends["attached"])
         return Verdict("unobserved", uplink, 0 if any(probe["via"]) else 1, bad)
+
+    def group_is_lost(self, probe: dict[str, Any], probes: Any) -> bool:
+        """Whether all members of its group are known, and none of them was answered."""
+        first = probe["probe_id"] & ~7
+        group = [probes.get((first + member, probe["sent_at_us"])) for member in range(8)]
+        known = [p for p in group if p is not None]
+        return len(known) == probe["group_size"] and all(p["rtt_ns"] < 0 for p in known)
 
     def is_odd(self, hops: list[dict[str, Any]]) -> bool:
         net = self.net

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,6 +25,9 @@ class Told:
     place: Link | None
     leg: int
     altered: Alteration | None
+    mirrors: bool  # whether the network mirrors
+    group_lost: bool  # no member of its group was answered
+    fresh: list[list[int] | None]  # ways of legs that are to be said
     odd: bool  # a path that is not valley-free, not cabled, drained, or goes round
 
     @property
@@ -49,11 +53,14 @@ class PlainTables:
     def __init__(self) -> None:
         self.turns: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         self.strays: dict[tuple[int, int, int, int], int] = defaultdict(int)
+        self.blind: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+        self.paths: dict[tuple[Any, ...], tuple[Any, ...]] = {}
         self.bits: dict[tuple[int, int, int, int, int], list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, net: Any, told: Told) -> None:
         self._add_turns(net, told)
         self._add_strays(net, told)
+        self._add_flow(told)
         if told.altered and told.altered.place:
             self._add_bits(told, told.altered)
 
@@ -64,6 +71,8 @@ class PlainTables:
         bits = sorted(sorted(sorted(bits), key=lambda each: -sum(each[2]))[:4_096])
         return {
             "bits": [(*bit, *counts) for _, bit, counts in bits],
+            "blind": [(*flow, *counts) for flow, counts in sorted(self.blind.items())],
+            "paths": list(self.paths.values()),
             "turns": [(*turn, *counts) for turn, counts in sorted(self.turns.items())],
             "strays": [(*stray, count) for stray, count in sorted(self.strays.items())],
         }
@@ -96,6 +105,26 @@ class PlainTables:
     def _turn(self, net: Any, switch: int, came: Link, left: Link, leg: int, what: int) -> None:
         out = -1 if left[1] < 0 else chip_towards(net, switch, left[1])
         self.turns[switch, chip_towards(net, switch, came[0]), out, leg][what] += 1
+
+    # -- flows ------------------------------------------------------------------------------------
+
+    def _add_flow(self, told: Told) -> None:
+        ends, probe = told.ends, told.probe
+        if ends["target"] is None:
+            return
+        via = -1 if ends["via"] is None else ends["via"]
+        number = 200_000_000 + (probe["probe_id"] >> 32)
+        name = number, ends["target"], via, probe["source_port"]
+        if not told.mirrors or not any(told.legs):
+            counts = self.blind[name]
+            counts[0] += 1
+            counts[1] += not told.replied
+            counts[2] += told.group_lost
+        for leg, way in enumerate(told.fresh):
+            if way is not None:
+                packed = struct.pack(">8i", *(way + [-1] * 8)[:8])
+                self.paths.pop((probe["destination_port"], name, leg), None)
+                self.paths[probe["destination_port"], name, leg] = (*name, leg, packed)
 
     # -- bits -------------------------------------------------------------------------------------
 

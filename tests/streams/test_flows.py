@@ -17,6 +17,7 @@ from tests.streams.by_hand import DOWN, HEALTHY, UP, Path, closed_by_hand, judge
 from tests.streams.logs import SMALL
 
 SLOT_US, MEMORY_US = 250_000, 4_000_000
+NEVER = 2**40  # slots after which ways are forgotten
 EAST_WEST = Path(
     encapsulated="border-1 spine-2 leaf-1-1 tor-1-2",
     out="leaf-1-2 spine-1 leaf-2-1 tor-2-1",
@@ -118,7 +119,7 @@ def test_ways_are_new_once():
     memory = FlowMemory(network.places, network.ways, slots=2)
 
     def new(number: int, *paths: Path) -> list[list[bool]]:
-        return memory.is_new(memory.remember(number, closed_by_hand(*paths))).tolist()
+        return memory.is_new(memory.remember(number, closed_by_hand(*paths)), NEVER).tolist()
 
     whole = [False, True, True]
     nothing = [False, False, False]
@@ -145,5 +146,5 @@ def test_ways_that_turn_or_jump_are_not_whole():
     ]
     closed = closed_by_hand(*(replace(HEALTHY, out=out, source_port=20_000 + i) for i, out in enumerate(odd)))
     flows = memory.remember(1, closed)
-    assert np.flatnonzero(memory.is_new(flows)[:, Leg.PROBE]).tolist() == []
-    assert memory.is_new(flows)[:, Leg.REPLY].all()
+    assert np.flatnonzero(memory.is_new(flows, NEVER)[:, Leg.PROBE]).tolist() == []
+    assert memory.is_new(flows, NEVER)[:, Leg.REPLY].all()
