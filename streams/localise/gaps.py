@@ -33,10 +33,12 @@ class Gaps:
 
     def __init__(self, elements: Elements) -> None:
         self._elements = elements
-        index = elements.fabric.index
+        fabric, index = elements.fabric, elements.fabric.index
         self._crossable_at: I8 = np.bincount(
             elements.switch_row[elements.crossable], minlength=len(index.switch_node)
         )
+        borders = index.switch_row(np.array([fabric.node(p.switch) for p in fabric.probers], np.int32))
+        self._row_of_prober = dict(zip((p.number for p in fabric.probers), borders.tolist(), strict=True))
         # The other end of the cable of a port or link: its switch, or the server or Prober.
         self._far = np.full(elements.count, -1, np.int32)
         self._host = np.full(elements.count, -1, np.int32)
@@ -120,8 +122,9 @@ class Gaps:
         shown = [elements.name(e) for e in members[:NAMES_MAX].tolist()]
         hosts = self._host[members]
         servers = hosts[(hosts >= 0) & (hosts < PROBER_BASE)]
-        # A Prober that is out explains what only it probes; a server that is silent explains nothing.
-        probers = [fabric.node_name(each) for each in hosts[hosts >= PROBER_BASE].tolist()]
+        # A Prober that is out explains what lies around it; a server that is silent explains nothing.
+        ends = {*elements.switch_row[members].tolist(), *self._far[members].tolist()}
+        probers = [p.name for p in fabric.probers if self._row_of_prober[p.number] in ends]
         direction = names[0] if elements.class_of(int(members[0])) == "link" and "~" in names[0] else ""
         return Finding(
             kind="coverage_gap",
