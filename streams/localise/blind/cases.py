@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.localise.blind.cells import Cells
+from streams.localise.blind.cells import ROUGH, Cells
 from streams.localise.blind.naming import WHOLE_MIN, Stretch
 from streams.localise.blind.window import BLOCK_US, LOSSY_MAX, Lost, Span
 from streams.localise.tomography.likelihood import Blame, LikelihoodSettings, locate
@@ -105,7 +105,20 @@ class Explainer:
             ]
             if not any(self._same(case, other, spans) for other in rivals):
                 chosen.append(case)
-        return chosen
+        return self._without_shadows(chosen)
+
+    def _without_shadows(self, chosen: list[Case]) -> list[Case]:
+        """Less what is only roughly known where something that is known lies: probes whose ways are not known
+        cross that too, and their losses cannot be laid to it."""
+        cells = self._cells
+        rough = [cells.named[case.blame.element].kind in ROUGH for case in chosen]
+        areas = [cells.area(case.blame.element) for case in chosen]
+        known = frozenset[int]().union(*(a for a, is_rough in zip(areas, rough, strict=True) if not is_rough))
+        return [
+            case
+            for case, area, is_rough in zip(chosen, areas, rough, strict=True)
+            if not (is_rough and area & known)
+        ]
 
     def _same(self, case: Case, other: Case, spans: list[Span]) -> bool:
         """Whether most of the losses of one are on ways across the other as well."""

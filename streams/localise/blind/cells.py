@@ -41,6 +41,10 @@ LEG_SWITCHES = 8
 #: Cells of a leg at most: a link before, between and after the switches, and turns between links.
 LEG_CELLS = 2 * LEG_SWITCHES + 1
 UNKNOWN_CELLS = 5
+#: Elements of what is only roughly known.
+ROUGH: frozenset[Kind] = frozenset({"up", "down", "pod", "core"})
+#: In areas: what is in no pod.
+NO_POD = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,22 @@ class Cells:
         ):
             cells[where, column] = cell[where]
         return cells
+
+    def area(self, element: int) -> frozenset[int]:
+        """Where an element lies: rows of the pods that it touches, and NO_POD if it touches the rest."""
+        named, index = self.named[element], self.index
+        if named.kind in ("link", "cable"):
+            ends = (index.link_from[named.row], index.link_to[named.row])
+            return frozenset(index.pod_of(np.array(ends, np.int32)).tolist())
+        if named.kind == "server":
+            return frozenset(index.pod_of(index.server_node[[named.row]]).tolist())
+        if named.kind == "pod":
+            return frozenset({named.row})
+        if named.kind in ("core", "prober"):
+            return frozenset({NO_POD})
+        out = index.link_to[[row for row in self._links_out[named.row] if self._to_row[row] >= 0]]
+        beside = index.pod_of(out).tolist() if named.kind not in ROUGH else []
+        return frozenset({int(index.pod[named.row]), *beside})
 
     # -- elements -------------------------------------------------------------------------------
 

@@ -33,8 +33,6 @@ F8 = NDArray[np.float64]
 #: Heavy faults show in the shortest span, light ones in the longest. The localiser reads that much again
 #: after a restart.
 SPANS_US = (2_000_000, 8_000_000, 24_000_000)
-#: A fault of the network that lets less through may silence servers by chance.
-CUT_MIN = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class BlindSettings:
     #: what has shown no sign for so long is not said any more
     quiet_us: int = 8_000_000
     #: nats by which silence must be likelier than what is blamed on the network
-    own_min: float = 10.0
+    own_min: float = 12.0
     likelihood: LikelihoodSettings = field(default_factory=LikelihoodSettings)
 
 
@@ -167,13 +165,12 @@ class BlindDetector:
         return Stretch(max(first, 0) * BLOCK_US, (last + 1) * BLOCK_US, lost, crossed)
 
     def _explained(self, servers: set[int], spans: list[Span], chosen: list[Case]) -> set[int]:
-        """Silent servers whose losses the faults of the network explain: all ways to them are cut."""
+        """Silent servers whose losses may well be the network's: its faults lie on all ways to them."""
         lost = spans[0].lost
-        cuts = [case for case in chosen if case.stretch.rate >= CUT_MIN]
-        if lost is None or not cuts or not servers:
+        if lost is None or not chosen or not servers:
             return set()
         survival = np.full(len(lost), 1 - self._settings.likelihood.background)
-        for case in cuts:
+        for case in chosen:
             links = self._cells.elements.links(case.blame.element)
             survival *= (1 - min(case.stretch.rate, 0.999)) ** np.isin(lost.way, links).sum(axis=1)
         doubt = -lost.lost * np.log(1 - survival)

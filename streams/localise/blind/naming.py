@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.localise.blind.cells import Cells, Named
+from streams.localise.blind.cells import ROUGH, Cells, Named
 from streams.localise.finding import Finding, Kind
 from streams.localise.tomography.likelihood import Blame
 
@@ -71,7 +71,7 @@ class Naming:
             for name, share in _shares(self._cells.named[element]):
                 shares[name] += confidence * share
         suspects = sorted(shares.items(), key=lambda item: (-item[1], item[0]))[:SUSPECTS_MAX]
-        rough = named.kind in ("up", "down", "core", "pod")
+        rough = named.kind in ROUGH
         return Finding(
             kind="network_loss",
             suspects=tuple(

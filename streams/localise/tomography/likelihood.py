@@ -33,7 +33,7 @@ Rows = NDArray[np.intp]
 @dataclass(frozen=True, slots=True)
 class LikelihoodSettings:
     #: gain in nats, over ln(candidates), from which on an element is blamed
-    score_min: float = 16.0
+    score_min: float = 14.0
     #: probes that must be lost on paths across it, more than the background would lose
     lost_min: float = 3.0
     #: least rate, and least rate over that of the background: hosts are not all alike
