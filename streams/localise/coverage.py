@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Set
 from dataclasses import replace
 from typing import Any
 
@@ -53,6 +54,8 @@ class CoverageMonitor:
         self._seen_us: I8 = np.full(terrain.links + terrain.turns + 1, _NEVER_US, np.int64)
         #: Times of elements as restored from a snapshot.
         self._restored_us: I8 = np.full(elements.count, _NEVER_US, np.int64)
+        #: When something else was last known to explain why an element that is overdue is not crossed.
+        self._excused_us: I8 = np.full(elements.count, _NEVER_US, np.int64)
         #: Before this nothing was looked at, so nothing counts as unseen.
         self._since_us = _NEVER_US
         self._reported_us = _NEVER_US
@@ -77,8 +80,12 @@ class CoverageMonitor:
             self._seen_us[rows] = end_us if end_us > self._now_us else np.maximum(self._seen_us[rows], end_us)
         self._now_us = max(self._now_us, end_us)
 
-    def findings(self, now_us: int) -> list[Finding]:
-        """All coverage gaps at the end of a slot; looks for new ones once a second."""
+    def findings(self, now_us: int, explained: Set[str] = frozenset()) -> list[Finding]:
+        """All coverage gaps at the end of a slot; looks for new ones once a second.
+
+        explained: names of everything that is known to be wrong. What lies there is not crossed because of
+        that, and its time begins anew when it is over.
+        """
         limit_us = now_us - self._gap_after_us
         if self._since_us == _NEVER_US or self._since_us > limit_us:
             return []
@@ -86,6 +93,10 @@ class CoverageMonitor:
             self._looked_us = now_us
             last_us = self.last_seen_us()
             unseen = self._crossable[last_us[self._crossable] <= limit_us]
+            if len(unseen) and explained:
+                excused = self._gaps.explained(unseen, explained)
+                self._excused_us[unseen[excused]] = now_us
+            unseen = unseen[self._excused_us[unseen] <= limit_us]
             if not np.array_equal(unseen, self._unseen):
                 self._unseen = unseen
                 self._found = self._gaps.of(unseen, np.maximum(last_us, self._since_us))
@@ -136,17 +147,14 @@ class CoverageMonitor:
     # -- restarts -------------------------------------------------------------------------------------
 
     def snapshot(self) -> dict[str, Any]:
-        """Plain values: at most two bytes an element, and next to nothing while all of them are seen."""
-        last_us = self.last_seen_us()
-        age_s = np.minimum((self._now_us - last_us) // 1_000_000, _AGE_MAX_S - 1)
-        age_s[age_s < _AGE_MIN_S] = 0
-        age_s[last_us == _NEVER_US] = _AGE_MAX_S
+        """Plain values: a few bytes an element at most, and next to nothing while all of them are seen."""
         return {
             "now_us": self._now_us,
             "since_us": self._since_us,
             "reported_us": self._reported_us,
             "fabric": self._fingerprint(),
-            "ages_s": base64.b64encode(zlib.compress(age_s.astype("<u2").tobytes(), 1)).decode(),
+            "seen": _packed(self.last_seen_us(), self._now_us),
+            "excused": _packed(self._excused_us, self._now_us),
         }
 
     def restore(self, values: dict[str, Any]) -> None:
@@ -154,18 +162,29 @@ class CoverageMonitor:
         as seen when the snapshot was made: a gap is then found later, never falsely."""
         self._now_us = values["now_us"]
         self._since_us, self._reported_us = values["since_us"], values["reported_us"]
-        self._restored_us[:] = self._now_us
-        if values["fabric"] != self._fingerprint():
-            return
-        packed = zlib.decompress(base64.b64decode(values["ages_s"]))
-        age_s = np.frombuffer(packed, "<u2").astype(np.int64)
-        self._restored_us -= age_s * 1_000_000
-        self._restored_us[age_s == _AGE_MAX_S] = _NEVER_US
+        if values["fabric"] == self._fingerprint():
+            self._restored_us = _unpacked(values["seen"], self._now_us)
+            self._excused_us = _unpacked(values["excused"], self._now_us)
+        else:
+            self._restored_us[:] = self._now_us
 
     def _fingerprint(self) -> int:
         index = self.elements.fabric.index
         ends = np.stack([index.link_from, index.link_to, index.link_from_port, index.link_to_port])
         return zlib.crc32(ends.tobytes(), self.elements.pairs)
+
+
+def _packed(times_us: I8, now_us: int) -> str:
+    """Ages in seconds, two bytes each, compressed; ages that the history tells are not kept."""
+    age_s = np.minimum((now_us - times_us) // 1_000_000, _AGE_MAX_S - 1)
+    age_s[age_s < _AGE_MIN_S] = 0
+    age_s[times_us == _NEVER_US] = _AGE_MAX_S
+    return base64.b64encode(zlib.compress(age_s.astype("<u2").tobytes(), 1)).decode()
+
+
+def _unpacked(packed: str, now_us: int) -> I8:
+    age_s = np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<u2").astype(np.int64)
+    return np.where(age_s == _AGE_MAX_S, _NEVER_US, now_us - age_s * 1_000_000)
 
 
 def _sources(elements: Elements, terrain: Terrain) -> tuple[I4, I4]:

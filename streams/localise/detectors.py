@@ -79,8 +79,7 @@ class Detectors:
         found += self._watch.findings(slot.silent_sources, self._traffic, counts.end_us, counts.slot_us)
         # What lies behind a fault is not crossed because of it.
         explained = {name for finding in found for name in finding.where}
-        gaps = self._coverage.findings(counts.end_us)
-        return found + [gap for gap in gaps if not gap.where & explained]
+        return found + self._coverage.findings(counts.end_us, explained)
 
     def coverage_reports(self, now_us: int) -> list[dict[str, Any]]:
         """Records of the topic coverage that are due at the end of the slot that was added last."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ SERVERS_MAX = 100
 NAMES_MAX = 300
 #: More gaps than this are told as one more.
 FINDINGS_MAX = 50
+#: Elements whose names are looked for among those of all that is wrong; switches are looked up for all.
+NAMES_LOOKED_AT = 2_000
 
 
 class Gaps:
@@ -55,6 +57,32 @@ class Gaps:
         for column in (elements.from_port, elements.to_port, elements.link):
             known = column >= 0
             self._cable[column[known]] = cable[known]
+
+    def explained(self, unseen: I4, names: Set[str]) -> Bools:
+        """Which unseen elements something else explains, given the names of all that is wrong: a switch or
+        the Prober at one of its ends, its cable, or itself. i4[n] -> bool[n]."""
+        elements = self._elements
+        fabric, index = elements.fabric, elements.fabric.index
+        wrong = np.zeros(len(index.switch_node) + 1, np.bool_)  # the last one for ends that are no switch
+        nodes = [fabric.switch_by_name[name].node for name in names if name in fabric.switch_by_name]
+        wrong[index.switch_row(np.array(nodes, np.int32))] = True
+        for prober in fabric.probers:
+            if prober.name in names:
+                wrong[self._row_of_prober[prober.number]] = True
+        found: Bools = wrong[elements.switch_row[unseen]] | wrong[self._far[unseen]]
+        for at in np.flatnonzero(~found)[:NAMES_LOOKED_AT].tolist():
+            found[at] = not names.isdisjoint(self._own_names(int(unseen[at])))
+        return found
+
+    def _own_names(self, element: int) -> set[str]:
+        """Names by which others speak of an element: of a cable both directions are one."""
+        elements = self._elements
+        if self._cable[element] < 0:
+            return {elements.name(element)}
+        index = elements.fabric.index
+        cable = int(self._cable[element])
+        ends = [elements.fabric.node_name(int(n[cable])) for n in (index.link_from, index.link_to)]
+        return {elements.name(element), "~".join(ends), "~".join(ends[::-1]), "<>".join(sorted(ends))}
 
     def of(self, unseen: I4, since_us: I8) -> list[Finding]:
         """Findings of the unseen elements: i4[n]; since_us: i8[elements], when each was last seen."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Set
 from dataclasses import replace
 
 import numpy as np
@@ -77,7 +77,13 @@ class Run:
         head = {"turns": np.array(turns, TURNS.dtype).tobytes()}
         return WholeSlot(self.now_us, SLOT_US, self.now_us, (head,), (np.array(rows, EVIDENCE.dtype),))
 
-    def go(self, seconds: float, seen: Seen = everything, lost: Iterable[str] = ()) -> list[Finding]:
+    def go(
+        self,
+        seconds: float,
+        seen: Seen = everything,
+        lost: Iterable[str] = (),
+        explained: Set[str] = frozenset(),
+    ) -> list[Finding]:
         """What is found at the end."""
         found: list[Finding] = []
         lost = list(lost)
@@ -86,7 +92,7 @@ class Run:
             slot = self.slot(seen if step % 4 == 0 else lambda name: False, lost if step % 4 == 0 else ())
             self.monitor.add(count(slot, self.terrain))
             self.now_us += SLOT_US
-            found = self.monitor.findings(self.now_us)
+            found = self.monitor.findings(self.now_us, explained)
             self.reports += self.monitor.reports(self.now_us)
         return found
 
@@ -172,6 +178,40 @@ def test_a_prober_that_is_out_is_named_with_what_only_it_crosses() -> None:
     assert "prober-2" in found.where
     # What prober-1 sends to prober-2 still crosses some of the links: those that it does not are left.
     assert only(run.go(1, all_but("border-2~spine-3"))).where == {"border-2~spine-3", "prober-2"}
+
+
+@pytest.mark.parametrize(
+    ("explained", "left"),
+    [
+        ({"spine-1"}, 1),  # a switch at one end
+        ({"leaf-2-1<>spine-1", "tor-1-1~leaf-1-2"}, 0),  # cables, as others name them
+        ({"leaf-2-1<>spine-1"}, 1),
+        ({"spine-2", "server-1-1-1", "collector-1", "prober-1"}, 2),  # elsewhere
+        ({"leaf-2-1", "tor-1-1", "nobody"}, 0),
+    ],
+)
+def test_what_something_else_explains_is_no_gap(explained: set[str], left: int) -> None:
+    run = Run()
+    run.go(3)
+    dark = all_but("leaf-2-1~spine-1", "tor-1-1~leaf-1-2")
+    assert len(run.go(70, dark, explained=explained)) == left
+    # The report tells it all the same.
+    assert len(run.reports[-1]["unseen"]) == 2
+
+
+def test_an_explanation_that_is_over_leaves_time_to_be_crossed_again() -> None:
+    run = Run()
+    run.go(3)
+    dark = all_but("spine-1")
+    assert run.go(100, dark, explained={"spine-1"}) == []
+    stored = json.loads(json.dumps(run.monitor.snapshot()))
+    assert run.go(58, dark) == []
+    assert only(run.go(4, dark)).suspects == (("spine-1", 1.0),)
+    again = Run()
+    again.now_us = START_US + 103 * SECOND_US
+    again.monitor.restore(stored)
+    assert again.go(58, dark) == []
+    assert only(again.go(4, dark)).suspects == (("spine-1", 1.0),)
 
 
 def test_all_is_dark() -> None:
