@@ -88,7 +88,7 @@ class PartitionJoin:
         self._settings = settings
         self._framing: Framing = framing or SingleObject()
         self._merge = LogMerge()
-        self._watermark = Watermark()
+        self._watermark = Watermark(timeout_us=settings.timeout_us)
         self._clock = SlotClock(settings.slot_us, settings.closing_us)
         self._positions = [-1, -1]
         self._newest_row_us = NO_WATERMARK_US
@@ -333,7 +333,7 @@ class PartitionJoin:
     def _restore(self, state: dict[str, Any]) -> None:
         self._positions = state["positions"]
         self._merge.log_time_ms = state["merge_ms"]
-        self._watermark = Watermark.restore(state["watermark"])
+        self._watermark = Watermark.restore(state["watermark"], self._settings.timeout_us)
         self._newest_row_us = state["newest_row_us"]
         self._clock.restore(state["done_slot"], self._watermark.watermark_us)
         self._closed_slot = self._clock.due_slot

@@ -22,6 +22,7 @@ AHEAD_MAX_US = 20_000_000
 FORGET_AFTER_MS = 600_000
 
 NO_WATERMARK_US = -(2**62)
+_OUTCOMES = 0  # side
 
 
 @dataclass(slots=True)
@@ -45,6 +46,9 @@ class Watermark:
     watermark_us: int = NO_WATERMARK_US
     #: Side that has had a source at least once.
     seen_side: list[bool] = field(default_factory=lambda: [False, False])
+    #: A Prober tells of a probe when this time has passed since sending it, at the latest. So its promise
+    #: about send times means that, measured as collectors measure, it is so much further.
+    timeout_us: int = 0
 
     def advance_log_time(self, timestamp_ms: int) -> None:
         """Log time goes on with every message, readable or not."""
@@ -84,7 +88,9 @@ class Watermark:
     def update(self) -> int:
         """The watermark after the last message, us; it never goes back."""
         self._forget()
-        promises = [s.low_watermark_us for s in self._live()]
+        promises = [
+            s.low_watermark_us + (self.timeout_us if side == _OUTCOMES else 0) for side, s in self._live()
+        ]
         if promises and self._all_sides_known():
             newest = max(promises)
             promise = min(p for p in promises if p >= newest - LAG_MAX_US)
@@ -101,8 +107,8 @@ class Watermark:
             sorted(name for (_, name), s in self.sources.items() if not s.ended and not self._fresh(s))
         )
 
-    def _live(self) -> list[Source]:
-        return [s for s in self.sources.values() if not s.ended and self._fresh(s)]
+    def _live(self) -> list[tuple[int, Source]]:
+        return [(side, s) for (side, _), s in self.sources.items() if not s.ended and self._fresh(s)]
 
     def _fresh(self, source: Source) -> bool:
         return self.log_time_ms - source.seen_at_ms <= SILENT_AFTER_MS
@@ -130,7 +136,7 @@ class Watermark:
         }
 
     @classmethod
-    def restore(cls, values: dict[str, Any]) -> Watermark:
+    def restore(cls, values: dict[str, Any], timeout_us: int = 0) -> Watermark:
         """Reverse of `snapshot`."""
         return cls(
             sources={(side, name): Source(*rest) for side, name, *rest in values["sources"]},
@@ -138,4 +144,5 @@ class Watermark:
             started_at_ms=values["started_at_ms"],
             watermark_us=values["watermark_us"],
             seen_side=list(values["seen_side"]),
+            timeout_us=timeout_us,
         )

@@ -263,9 +263,14 @@ class PlainJoin:
     def move(self) -> None:
         """The watermark after a message, and the slots that it completes."""
         fresh = {k: s for k, s in self.sources.items() if self.log_ms - s["seen"] <= SILENT_MS}
-        live = [s["promise"] for s in fresh.values() if s["promise"] < END]
-        both = all(self.sides) or self.log_ms - self.started_ms > SILENT_MS
         settings = self.settings
+        live = [
+            # A Prober has waited for replies before it promises; a collector has not.
+            s["promise"] + (settings.timeout_us if side == 0 else 0)
+            for (side, _), s in fresh.items()
+            if s["promise"] < END
+        ]
+        both = all(self.sides) or self.log_ms - self.started_ms > SILENT_MS
         if both and live:
             self.watermark = max(self.watermark, min(p for p in live if p >= max(live) - LAG_US))
         elif both and self.sources and self.newest > BEFORE_TIME:
