@@ -231,6 +231,18 @@ def test_a_restored_table_knows_the_same_ways():
     assert again.snapshot() == learnt.snapshot()
 
 
+def test_slots_that_come_again_after_a_restart_change_nothing():
+    said = [path(Leg.PROBE, *FIRST), path(Leg.PROBE, *SECOND), path(Leg.PROBE, *SECOND)]
+    learnt = LearntWays(CELLS)
+    for slot, row in enumerate(said):
+        learnt.learn(slot, row)
+    again = LearntWays(CELLS)
+    again.restore(learnt.snapshot())
+    for slot, row in enumerate(said):
+        again.learn(slot, row)
+    assert again.snapshot() == learnt.snapshot()
+
+
 def test_a_snapshot_is_bounded():
     learnt = LearntWays(CELLS, snapshot_max=50)
     learnt.learn(1, quiet()[2][:2_000])

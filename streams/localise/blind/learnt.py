@@ -52,7 +52,8 @@ class LearntWays:
         return len(self._key)
 
     def learn(self, slot_us: int, rows: np.ndarray) -> None:
-        """Take in PATHS rows of a slot. Legs that no cables make a whole of are left out."""
+        """Take in PATHS rows of a slot. Legs that no cables make a whole of are left out, and so is what was
+        said no later than what is known: after a restart slots come again."""
         if not len(rows):
             return
         self._packed = None
@@ -111,6 +112,8 @@ class LearntWays:
     # -- learning -------------------------------------------------------------------------------
 
     def _hear_again(self, at: NDArray[np.intp], slot_us: int, rows: np.ndarray, way: I4) -> None:
+        later = slot_us > self._said_us[at]
+        at, rows, way = at[later], rows[later], way[later]
         same = self._rows["switches"][at] == rows["switches"]
         self._trust[at] = np.clip(self._trust[at] + np.where(same, 1, TRUST_CHANGE), -TRUST_MAX, TRUST_MAX)
         self._rows[at], self._way[at], self._said_us[at] = rows, way, slot_us
