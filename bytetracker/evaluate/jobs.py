@@ -24,8 +24,14 @@ TotalProgress = Callable[[float], None]
 _told: Queue[tuple[int, float]] | None = None
 
 
-def run_all(scenarios: Sequence[Scenario], jobs: int, on_progress: TotalProgress) -> list[dict[str, Any]]:
+def run_all(
+    scenarios: Sequence[Scenario],
+    jobs: int,
+    on_progress: TotalProgress = lambda seconds: None,
+    on_done: Callable[[dict[str, Any]], None] = lambda entry: None,
+) -> list[dict[str, Any]]:
     """Report entries in the order of the scenarios. A scenario that raises is an entry with `error`.
+    on_done: gets each entry when it is there.
 
     The longest scenarios start first, so that no core is left waiting for one at the end.
     """
@@ -37,7 +43,9 @@ def run_all(scenarios: Sequence[Scenario], jobs: int, on_progress: TotalProgress
         futures: dict[int, Future[dict[str, Any]]] = {i: pool.submit(_run, i, scenarios[i]) for i in order}
         open_futures = set(futures.values())
         while open_futures:
-            _, open_futures = wait(open_futures, timeout=LOOK_S)
+            finished, open_futures = wait(open_futures, timeout=LOOK_S)
+            for future in finished:
+                on_done(future.result())
             while not told.empty():
                 number, seconds = told.get()
                 done[number] = max(done[number], seconds)

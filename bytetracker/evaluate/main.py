@@ -41,7 +41,7 @@ def evaluate_suite(
         if trace:
             entries = [_traced(scenario, console, tell) for scenario in scenarios]
         else:
-            entries = run_all(scenarios, jobs, tell)
+            entries = run_all(scenarios, jobs, tell, lambda entry: _tell_if_wrong(progress.console, entry))
     crashed = [entry for entry in entries if "error" in entry]
     ran = [entry for entry in entries if "error" not in entry]
     print_scenarios(console, ran)
@@ -85,6 +85,28 @@ def _traced(scenario: Scenario, console: Console, tell: Any) -> dict[str, Any]:
     return scenario_document(outcome)
 
 
+def _is_wrong(entry: dict[str, Any]) -> bool:
+    return "error" in entry or bool(
+        entry["correct_link"] is False or entry["false_faults"] or entry["extra_faults"]
+    )
+
+
+def _tell_if_wrong(console: Console, entry: dict[str, Any]) -> None:
+    """While the others still run: what there will be to look at."""
+    if not _is_wrong(entry):
+        return
+    if "error" in entry:
+        said = entry["error"].strip().splitlines()[-1]
+    else:
+        injected = "; ".join(each["spec"] for each in entry["injected"][:5])
+        found = [f"{each['kind']} {each['suspects'][:2]}" for each in entry["found"][:5]]
+        false = f", {len(entry['false_faults'])} false, {len(entry['extra_faults'])} extra"
+        said = f"{injected} -> {found} link {entry['correct_link']} switch {entry['correct_switch']}{false}"
+    console.print(
+        f"{entry['name']} (seed {entry['seed']}): {said}", highlight=False, markup=False, soft_wrap=True
+    )
+
+
 def _print_crashes(console: Console, crashed: Sequence[dict[str, Any]]) -> None:
     """Each way to crash once, and who else went that way."""
     by_error: dict[str, list[str]] = {}
@@ -97,9 +119,7 @@ def _print_crashes(console: Console, crashed: Sequence[dict[str, Any]]) -> None:
 
 def _print_seeds(console: Console, entries: Sequence[dict[str, Any]], suite: str, seed: int | None) -> None:
     """How to run again what went wrong."""
-    wrong = [
-        e for e in entries if e["correct_link"] is False or e["correct_switch"] is False or e["false_faults"]
-    ]
+    wrong = [entry for entry in entries if _is_wrong(entry)]
     chosen = f" --seed {1 if seed is None else seed}"
     for entry in wrong:
         console.print(

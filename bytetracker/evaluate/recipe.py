@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 
 from bytetracker.evaluate.draw import Draw, seed_of
-from bytetracker.evaluate.scenario import DEFAULT_WINDOW_S, Scenario
+from bytetracker.evaluate.scenario import DEFAULT_PARTITIONS, DEFAULT_TICK_MS, DEFAULT_WINDOW_S, Scenario
 from bytetracker.evaluate.truth import tier_of
 from bytetracker.evaluate.ways import Ways
 from fabric.inventory import load_fabric
@@ -42,8 +42,8 @@ class Recipe:
     active_s: float = 12.0
     interval_us: int = 1_000_000
     fabric: str = "demo"
-    tick_ms: int = 100
-    tail_s: float = TAIL_S
+    tick_ms: int = DEFAULT_TICK_MS
+    partitions: int = DEFAULT_PARTITIONS
 
     def scenario(self, seed: int, fabric: Fabric, fabric_name: str) -> Scenario:
         """Raises NothingToDraw if the fabric has no such element."""
@@ -56,10 +56,11 @@ class Recipe:
             name=self.name,
             fabric=fabric_name,
             seed=own_seed,
-            duration_s=ONSET_S + self.active_s + self.tail_s,
+            duration_s=ONSET_S + self.active_s + TAIL_S,
             faults=tuple(specs),
             interval_us=self.interval_us,
             tick_ms=self.tick_ms,
+            partitions=self.partitions,
             window_s=min(max(DEFAULT_WINDOW_S, self.active_s / 3), WINDOW_S_MAX),
         )
 

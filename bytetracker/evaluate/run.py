@@ -28,8 +28,6 @@ from streams.settings import JoinSettings
 
 #: Simulated runs begin at this time.
 START_US = 1_763_840_000_000_000
-#: Of the joined topics. Few, because small messages cost as much as large ones.
-PARTITIONS = 2
 #: The pipeline is stepped on after the sources have ended, until everything that is open has closed.
 DRAIN_STEPS = 3
 
@@ -74,8 +72,8 @@ class _Run:
         self._by_slot: list[SlotMethod] = [MarksMethod(fabric), PingmeshMethod(fabric, window_us)]
         self._by_window: list[WindowMethod] = [each(fabric, window_us) for each in (NetBouncer, Votes, Pll)]
         self._flows = FlowCounter(Ways(fabric, scenario.seed), len(fabric.links), window_us)
-        reader = EvidenceReader(PARTITIONS, self._by_slot)
-        self.pipeline = SimulatedPipeline(fabric, PARTITIONS, JoinSettings(), START_US, reader.read)
+        reader = EvidenceReader(scenario.partitions, self._by_slot)
+        self.pipeline = SimulatedPipeline(fabric, scenario.partitions, JoinSettings(), START_US, reader.read)
         settings = _settings(scenario.noise)
         self._simulator = WitnessedSimulator(fabric, scenario.seed, settings, self._flows.add)
 
@@ -125,7 +123,7 @@ class _Run:
         )
 
     def _publisher(self, side: int, topic: str, source: str) -> BatchPublisher:
-        return BatchPublisher(topic, source, START_US, PARTITIONS, _Log(side, self))
+        return BatchPublisher(topic, source, START_US, self._scenario.partitions, _Log(side, self))
 
     def _wait(self, seconds: float) -> None:
         """Time passes; at the end of it what has been written is stepped through the pipeline. So a message

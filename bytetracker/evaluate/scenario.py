@@ -24,6 +24,8 @@ from fabric.yaml_record import InventoryError, Record, compose_record
 
 DEFAULT_INTERVAL_US = 1_000_000
 DEFAULT_TICK_MS = 100
+#: Few, because small messages cost as much as large ones.
+DEFAULT_PARTITIONS = 2
 DEFAULT_WINDOW_S = 10.0
 DURATION_S_MAX = 7 * 86_400.0
 
@@ -53,6 +55,7 @@ class Scenario:
     noise: Noise = field(default_factory=Noise)
     interval_us: int = DEFAULT_INTERVAL_US  # between two groups of probes to a target
     tick_ms: int = DEFAULT_TICK_MS  # how often sources write and the stages are stepped
+    partitions: int = DEFAULT_PARTITIONS  # of the joined topics
     window_s: float = DEFAULT_WINDOW_S  # that the methods look at which cut time into windows
 
     def document(self) -> dict[str, Any]:
@@ -64,7 +67,7 @@ class Scenario:
             "duration_s": self.duration_s,
         }
         plain = Scenario(self.name, self.fabric, self.seed, self.duration_s)
-        for key in ("interval_us", "tick_ms", "window_s"):
+        for key in ("interval_us", "tick_ms", "partitions", "window_s"):
             if getattr(self, key) != getattr(plain, key):
                 values[key] = getattr(self, key)
         values["noise"] = {each.name: getattr(self.noise, each.name) for each in fields(Noise)}
@@ -120,6 +123,7 @@ def _scenario(record: Record, common: Scenario) -> Scenario:
         noise=_noise(record, common.noise),
         interval_us=int(_number(record, "interval_us", common.interval_us, 10_000, 1e10)),
         tick_ms=int(_number(record, "tick_ms", common.tick_ms, 10, 1_000)),
+        partitions=int(_number(record, "partitions", common.partitions, 1, 64)),
         window_s=_number(record, "window_s", common.window_s, 1, DURATION_S_MAX),
     )
 
