@@ -39,19 +39,20 @@ def altered_bytes(closed: Closed, packets: Packets) -> AlteredBytes:
     """The altered bytes of all altered probes and replies of which a whole copy is at hand."""
     probe, whole = _first_whole_copies(closed, packets)
     found = [AlteredBytes(*(np.empty(0, np.int32),) * 2, *(np.empty(0, np.uint8),) * 2)]
-    if len(probe):
-        reply = closed.altered.leg[probe] == Leg.REPLY
-        v4 = is_v4(closed.probes)[probe]
-        length = np.array([len(packet) for packet in whole])
-        for one_v4 in (True, False):
-            for one_reply in (True, False):
-                alike = (v4 == one_v4) & (reply == one_reply)
-                alike &= length == packet_length(one_v4, one_reply)  # another length: it can be anything
-                rows = np.flatnonzero(alike)
-                if len(rows):
-                    joined = b"".join(whole[row] for row in rows.tolist())
-                    seen = np.frombuffer(joined, np.uint8).reshape(len(rows), -1)
-                    found.append(_differences(closed, probe[rows], seen, one_v4, one_reply))
+    if not len(probe):
+        return found[0]
+    reply = closed.altered.leg[probe] == Leg.REPLY
+    v4 = is_v4(closed.probes)[probe]
+    length = np.array([len(packet) for packet in whole])
+    for one_v4 in (True, False):
+        for one_reply in (True, False):
+            alike = (v4 == one_v4) & (reply == one_reply)
+            alike &= length == packet_length(one_v4, one_reply)  # another length: it can be anything
+            rows = np.flatnonzero(alike)
+            if len(rows):
+                joined = b"".join(whole[row] for row in rows.tolist())
+                seen = np.frombuffer(joined, np.uint8).reshape(len(rows), -1)
+                found.append(_differences(closed, probe[rows], seen, one_v4, one_reply))
     columns = (
         np.concatenate([getattr(part, name) for part in found]) for name in AlteredBytes.__dataclass_fields__
     )

@@ -19,6 +19,8 @@ _OFFSET_BITS, _BIT_BITS = 16, 3
 
 def bit_rows(closed: Closed, altered: AlteredBytes, places: Places) -> np.ndarray:
     """BITS rows of a slot, sorted by place, leg, byte and bit."""
+    if not len(altered.probe):
+        return np.empty(0, BITS.dtype)
     place = closed.altered.place[altered.probe].astype(np.int64)
     cell = place * LEGS + closed.altered.leg[altered.probe]
     byte = cell << _OFFSET_BITS | altered.byte_offset
