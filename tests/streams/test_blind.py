@@ -172,6 +172,7 @@ def test_losses_before_any_mirror_saw_them_prove_nothing_where_mirrors_work():
     for slot_us, mine in blind.by_slot():
         detector.add(slot_us, SLOT_US, blind.rows(mine[blind.lost[mine]]), blind.pairs(mine))
         assert detector.findings(slot_us + SLOT_US) == []
+        assert not detector.dark
 
 
 def test_when_mirrors_fail_the_blind_takes_over_and_gives_back():
@@ -179,12 +180,16 @@ def test_when_mirrors_fail_the_blind_takes_over_and_gives_back():
     blind = network("loss:leaf-1-1~spine-1:rate=0.5")
     detector = BlindDetector(DEMO)
     detector.learn(START_US - SLOT_US, learnt_ways())
+    borders = frozenset(DEMO.node(prober.switch) for prober in DEMO.probers)
     said: dict[float, list[Finding]] = {}
     for slot_us, mine in blind.by_slot():
         second = (slot_us - START_US) / S
         rows = blind.rows(mine) if 2 <= second < 8 else np.empty(0, BLIND.dtype)
         detector.add(slot_us, SLOT_US, rows, blind.pairs(mine))
         said[second] = detector.findings(slot_us + SLOT_US)
+        if second < 2 or 2.25 <= second < 8:
+            assert detector.dark == (borders if second >= 2 else frozenset())
+    assert not detector.dark
     assert not any(findings for second, findings in said.items() if second < 2)
     assert best(said[6.0]) == [("network_loss", "leaf-1-1~spine-1")]
     assert all(f.last_seen_us <= START_US + 8 * S for f in said[9.5])

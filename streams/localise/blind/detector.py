@@ -84,15 +84,23 @@ class BlindDetector:
         rows, from_row, to_row = rows[known], from_row[known], to_row[known]
         tor = index.tor_of_server(target[known])
         tor = np.where(tor >= 0, tor, self._attached[_row_of(self._probers, target[known])])
-        via, sent = rows["via"].astype(np.int32), rows["sent"].astype(np.int64)
-        mine = self._share.select(length_us, self._attached[from_row], via, tor, sent, pairs)
+        via = rows["via"].astype(np.int32)
+        sent, lost, group_lost = (rows[name].astype(np.int64) for name in ("sent", "lost", "group_lost"))
+        mine = self._share.select(length_us, self._attached[from_row], via, tor, sent, lost, pairs)
         if mine.any():
             way = self._ways.cells_of(rows[mine])
-            lost, group_lost = (rows[name][mine].astype(np.int64) for name in ("lost", "group_lost"))
-            self._window.add(slot_us, way, from_row[mine], to_row[mine], sent[mine], lost, group_lost)
+            self._window.add(
+                slot_us, way, from_row[mine], to_row[mine], sent[mine], lost[mine], group_lost[mine]
+            )
             self._last_us = slot_us
         elif slot_us - self._last_us <= self._settings.spans_us[-1]:
             self._window.advance(slot_us)
+
+    @property
+    def dark(self) -> frozenset[int]:
+        """Nodes of switches with Probers whose answered probes are blind now. That a probe from there was
+        lost unseen does not mean that it was lost on its first cable."""
+        return self._share.dark
 
     def findings(self, now_us: int) -> list[Finding]:
         """What is wrong at `now_us`, the end of the slot that was added last."""

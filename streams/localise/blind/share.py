@@ -22,6 +22,8 @@ Bools = NDArray[np.bool_]
 #: Share of blind probes from which on a pair counts as blind, over about MEMORY_US.
 SHARE_MIN = 0.9
 MEMORY_US = 500_000
+#: Where mirrors work, no answered probe is blind. Where this share is, some of them are dark.
+DARK_MIN = 0.05
 
 
 class BlindShare:
@@ -36,21 +38,39 @@ class BlindShare:
         self._origin[rows] = np.arange(1, len(rows) + 1)
         self._blind: F8 = np.zeros((len(rows) + 1, len(index.switch_node)))
         self._all: F8 = np.zeros_like(self._blind)
+        self._answered: F8 = np.zeros(len(rows) + 1)  # blind and answered, by origin
+        self._attached: I4 = index.switch_node[rows]
+
+    @property
+    def dark(self) -> frozenset[int]:
+        """Switches with Probers (nodes) whose probes come back without a copy: what was lost from there
+        unseen may have been lost anywhere."""
+        mine = self._answered > DARK_MIN * np.maximum(self._all.sum(axis=1), 1)
+        return frozenset(self._attached[mine[1:]].tolist())
 
     def select(
-        self, length_us: int, origin: I4, via: I4, tor: I4, sent: NDArray[np.integer], pairs: np.ndarray
+        self,
+        length_us: int,
+        origin: I4,
+        via: I4,
+        tor: I4,
+        sent: NDArray[np.integer],
+        lost: NDArray[np.integer],
+        pairs: np.ndarray,
     ) -> Bools:
         """Take in a slot; says which of its blind flows are of blind pairs: bool[n].
 
         origin: switch of the Prober, via: decapsulating ToR or -1, tor: last switch of each flow, all nodes,
-        i4[n]; sent: their probes; pairs: PAIRS rows of the same slot.
+        i4[n]; sent, lost: their probes; pairs: PAIRS rows of the same slot.
         """
         fade = math.exp(-length_us / MEMORY_US)
         self._blind *= fade
         self._all *= fade
+        self._answered *= fade
         at = self._at(via >= 0, origin, tor)
         known = at[0] >= 0
         np.add.at(self._blind, (at[0][known], at[1][known]), sent[known])
+        np.add.at(self._answered, at[0][known], (sent - lost)[known])
         east_west = pairs["kind"] == Kind.EAST_WEST
         nodes = (pairs[name].astype(np.int32) for name in ("from_node", "to_node"))
         near, far = self._at(east_west, *nodes)
