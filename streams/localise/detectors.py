@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.model import Fabric
-from schemas.rows import BITS
+from schemas.rows import BITS, BLIND, PAIRS, PATHS
 from streams.localise.align import WholeSlot
-from streams.localise.counts import SlotCounts, count
+from streams.localise.blind import BlindDetector
+from streams.localise.counts import SlotCounts, Spots, count
 from streams.localise.coverage import CoverageMonitor
 from streams.localise.explain import Alarms, Cause, Scene
 from streams.localise.finding import AlteredBit, Finding
@@ -35,6 +36,8 @@ ALTERED_MIN = 2
 #: An alteration is still there if there was a sign of it within this time.
 ALTERED_QUIET_US = 30_000_000
 BITS_MAX = 64
+#: Probes without a copy, of which so many are answered, were not lost before the first mirror.
+UNSEEN_SHARE = 0.1
 #: A slot begins before the probes in it were sent.
 SLOT_US_MAX = 1_000_000
 #: Chance that a healthy place alters a packet: as good as none.
@@ -59,24 +62,24 @@ class Detectors:
         self._strays = Strays(terrain)
         self._watch = Watch(terrain)
         self._coverage = CoverageMonitor(terrain)
+        self._blind = BlindDetector(fabric)
         self._report = Reporter(terrain)
 
     def remember(self, slot: WholeSlot) -> None:
         """Take in a slot that has been judged already, after a restart."""
-        counts = count(slot, self._terrain)
-        self._see(counts)
+        counts = self._look(slot)
         self._suspicion.remember(counts)
 
     def add(self, slot: WholeSlot) -> list[Finding]:
         """Take in a slot; everything that is wrong at its end."""
-        counts = count(slot, self._terrain)
-        self._see(counts)
+        counts = self._look(slot)
         self._note_events(slot, counts)
         alarms = self._suspicion.step(counts, self._traffic)
         found = self._losses(alarms, counts) + self._alterations(counts)
         self._strays.add(slot)
         found += self._strays.findings(counts.length_us)
         found += self._watch.findings(slot.silent_sources, self._traffic, counts.end_us, counts.slot_us)
+        found += self._blind.findings(counts.end_us)
         # What lies behind a fault is not crossed because of it.
         explained = {name for finding in found for name in finding.where}
         return found + self._coverage.findings(counts.end_us, explained)
@@ -85,10 +88,32 @@ class Detectors:
         """Records of the topic coverage that are due at the end of the slot that was added last."""
         return self._coverage.reports(now_us)
 
-    def _see(self, counts: SlotCounts) -> None:
+    def _look(self, slot: WholeSlot) -> SlotCounts:
+        """The counts of a slot, after everything that only remembers has seen them."""
+        blind = np.frombuffer(b"".join(slot.table("blind")), BLIND.dtype)
+        counts = self._without_unseen(count(slot, self._terrain), blind)
         self._traffic.add(counts)
         self._turn_traffic.add(counts)
         self._coverage.add(counts)
+        pairs = np.frombuffer(b"".join(slot.table("pairs")), PAIRS.dtype)
+        self._blind.learn(slot.slot_us, np.frombuffer(b"".join(slot.table("paths")), PATHS.dtype))
+        self._blind.add(slot.slot_us, slot.slot_length_us, blind, pairs)
+        return counts
+
+    def _without_unseen(self, counts: SlotCounts, blind: NDArray[np.void]) -> SlotCounts:
+        """Probes that nobody saw were lost on the cable of their Prober, if none that was answered went
+        unseen. If some did, nothing is mirrored, and the cable is not to blame."""
+        if not len(blind):
+            return counts
+        prober, at = np.unique(blind["prober"].astype(np.int32), return_inverse=True)
+        sent = np.bincount(at, blind["sent"].astype(np.int64))
+        answered = sent - np.bincount(at, blind["lost"].astype(np.int64))
+        dark = prober[answered > UNSEEN_SHARE * sent]
+        near = self._terrain.index.link_from
+        spots = counts.lost
+        on_link = spots.cell < self._terrain.links
+        keep = ~(on_link & np.isin(near[np.where(on_link, spots.cell, 0)], dark))
+        return replace(counts, lost=Spots(spots.cell[keep], spots.leg[keep], spots.count[keep]))
 
     def _note_events(self, slot: WholeSlot, counts: SlotCounts) -> None:
         at, turn = counts.slot_us, counts.turn
@@ -186,6 +211,7 @@ class Detectors:
             "strays": self._strays.snapshot(),
             "watch": self._watch.snapshot(),
             "coverage": self._coverage.snapshot(),
+            "blind": self._blind.snapshot(),
         }
 
     def restore(self, values: dict[str, Any]) -> None:
@@ -201,6 +227,7 @@ class Detectors:
         self._strays.restore(values["strays"])
         self._watch.restore(values["watch"])
         self._coverage.restore(values["coverage"])
+        self._blind.restore(values["blind"])
 
 
 def _never_altered(cells: NDArray[np.int64]) -> NDArray[np.float64]:
