@@ -14,7 +14,7 @@ INTERVAL_US = 10_000_000
 
 
 def day() -> list[Recipe]:
-    return [Recipe("healthy24h", _reboots, DAY_S, INTERVAL_US, "medium", tick_ms=1_000, partitions=1)]
+    return [Recipe("healthy24h", _reboots, DAY_S, INTERVAL_US, "medium", tick_ms=500, partitions=1)]
 
 
 def _reboots(draw: Draw) -> list[str]:

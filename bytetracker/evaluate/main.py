@@ -87,7 +87,9 @@ def _traced(scenario: Scenario, console: Console, tell: Any) -> dict[str, Any]:
 
 def _is_wrong(entry: dict[str, Any]) -> bool:
     return "error" in entry or bool(
-        entry["correct_link"] is False or entry["false_faults"] or entry["extra_faults"]
+        entry["correct_link"] is False
+        or entry["false_faults"]
+        or any(not each["part_of"] for each in entry["extra_faults"])
     )
 
 
