@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.rows import Leg
 from streams.closing import Closed
+from streams.crossed import Crossed, crossed
 from streams.last_ways import LastWays
 from streams.places import LEGS, Places
 from streams.verdict import Verdict
@@ -26,8 +26,6 @@ I1 = NDArray[np.int8]
 I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 Bools = NDArray[np.bool_]
-
-_CELL_BITS = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +40,6 @@ class Flows:
     known_number: I8
 
 
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    """A slot. Sorted by flow: the flows of its probes, and for each the cells (link * LEGS + leg) of the
-    links that it crossed: ``cell[start[i]:start[i + 1]]``."""
-
-    number: int
-    flow: I8
-    start: I8
-    cell: I4
-
-
 class FlowMemory:
     """Flows of the last `slots` slots and of the present one. Mutable; one for each partition."""
 
@@ -61,7 +48,7 @@ class FlowMemory:
         self._ways = ways
         self._slots = slots
         self._last_ways = LastWays(slots)
-        self._remembered: deque[_Remembered] = deque()
+        self._remembered: deque[Crossed] = deque()
 
     def remember(self, number: int, closed: Closed) -> Flows:
         """Take in a slot; slots come in order. What it gives is for the other methods, which speak of that
@@ -70,17 +57,7 @@ class FlowMemory:
             self._remembered.popleft()
         flow, way = flow_of(closed.probes), self._ways(closed)
         flows = Flows(number, flow, way, *self._last_ways.exchange(number, flow, way))
-        order = np.argsort(flows.flow, kind="stable")
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        probe, cell = self._crossed(closed)
-        # One integer holds the probe's rank and the cell, so that a plain sort does.
-        key = rank[probe] << _CELL_BITS | cell
-        key.sort()
-        start = np.zeros(len(order) + 1, np.int64)
-        np.cumsum(np.bincount(key >> _CELL_BITS, minlength=len(order)), out=start[1:])
-        cell = key.astype(np.int32)  # keeps the lowest 32 bits
-        self._remembered.append(_Remembered(number, flow[order], start, cell))
+        self._remembered.append(crossed(number, flow, closed, self._places))
         return flows
 
     def located(self, closed: Closed, flows: Flows) -> Closed:
@@ -116,36 +93,9 @@ class FlowMemory:
         known or varied."""
         least, most = np.full(len(flow), 2**31 - 1, np.int32), np.full(len(flow), -1, np.int32)
         for slot in self._remembered:
-            first = np.searchsorted(slot.flow, flow)
-            stop = np.searchsorted(slot.flow, flow, side="right")
-            # The probes of a flow stand together, and so do their cells.
-            of, at = _ranges(slot.start[first], slot.start[stop])
-            link, on = np.divmod(slot.cell[at], np.int32(LEGS))
+            of, cell = slot.of_flows(flow)
+            link, on = np.divmod(cell, np.int32(LEGS))
             leads_on = (self._places.from_row[link] == row[of]) & (on == leg[of])
             np.minimum.at(least, of[leads_on], link[leads_on])
             np.maximum.at(most, of[leads_on], link[leads_on])
         return np.where(least == most, most, np.int32(-1))
-
-    def _crossed(self, closed: Closed) -> tuple[I4, I4]:
-        """Links between switches that probes crossed for certain: rows of probes and cells, i4[c] each."""
-        hops, crossings, bridges = closed.hops, closed.crossings, closed.bridges
-        via = self._places.switch_row(closed.probes.via_node)
-        first, last = closed.legs.first_switch(Leg.PROBE), closed.legs.last_switch(Leg.ENCAPSULATED)
-        taken_apart = np.flatnonzero((last >= 0) & (last == via)).astype(np.int32)
-        out = self._places.between_switches(via[taken_apart], first[taken_apart])
-        parts = [
-            (hops.probe[crossings.at], crossings.link, hops.leg[crossings.at]),
-            (hops.probe[bridges.at], bridges.into, hops.leg[bridges.at]),
-            (hops.probe[bridges.at], bridges.out, hops.leg[bridges.at]),
-            (taken_apart, out, np.full(len(out), Leg.PROBE, np.int8)),
-        ]
-        probe, link, leg = (np.concatenate(column) for column in zip(*parts, strict=True))
-        known = link >= 0
-        return probe[known], (link * np.int32(LEGS) + leg)[known]
-
-
-def _ranges(start: I8, stop: I8) -> tuple[I8, I8]:
-    """All numbers of some ranges, one after the other: the range that each belongs to, and the number."""
-    lengths = stop - start
-    of = np.repeat(np.arange(len(start)), lengths)
-    return of, np.arange(len(of)) - np.repeat(np.cumsum(lengths) - lengths, lengths) + start[of]
