@@ -88,6 +88,10 @@ class FabricIndex:
         """Whether each node is a drained switch: i4[n] -> bool[n]."""
         return _take(self.drained, self.switch_row(node), False)
 
+    def server_row(self, node: I4) -> I4:
+        """Row of the server columns of each node: i4[n] -> i4[n], -1 if it is no server of this fabric."""
+        return self._server_rows(_unsigned(node))
+
     def tor_of_server(self, node: I4) -> I4:
         """Node of the ToR of each server: i4[n] -> i4[n], -1 if it is no server."""
         return _take(self.server_tor, self._server_rows(_unsigned(node)), UNKNOWN_NODE)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fabric.address import address_words
 from fabric.index import FabricIndex
 from schemas.nodes import PROBER_BASE
 from schemas.rows import gather
@@ -21,7 +22,7 @@ PROBER_SHIFT = 32
 
 @dataclass(frozen=True, slots=True)
 class Probes:
-    """Columns of shape (p,), sorted by (sent_at_us, probe_id). Nodes are -1 where none is known."""
+    """Columns of shape (p,), sorted by (sent_at_us, probe_id). Nodes and links are -1 where none is known."""
 
     probe_id: I8
     sent_at_us: I8
@@ -34,6 +35,10 @@ class Probes:
     prober_node: I4
     attached_node: I4  # switch that the Prober hangs on
     via_node: I4
+    uplink: I4  # from the Prober
+    to_prober: I4
+    to_target: I4  # from its ToR
+    from_target: I4
     answers: NDArray[np.bool_]  # False: known-silent host
     rows: np.ndarray  # the outcomes as they came, for what only a kept result needs
 
@@ -46,10 +51,19 @@ class ProbeColumns:
 
     def __init__(self, index: FabricIndex) -> None:
         self._index = index
-        probers = index.fabric.probers
-        self._attached = np.full(max((p.number for p in probers), default=0) + 1, -1, np.int32)
+        probers, servers = index.fabric.probers, index.server_node
+        self._numbers = max((p.number for p in probers), default=0) + 1
+        # By Prober number, and one more entry that stands for none.
+        node, attached = (np.full(self._numbers + 1, -1, np.int32) for _ in range(2))
         for prober in probers:
-            self._attached[prober.number] = index.fabric.node(prober.switch)
+            node[prober.number], attached[prober.number] = prober.node, index.fabric.node(prober.switch)
+        self._attached = attached
+        self._uplink, self._to_prober = index.link_index(node, attached), index.link_index(attached, node)
+        # By server row, and one more entry that stands for none.
+        self._tor = np.append(index.server_tor, np.int32(-1))
+        self._answers = np.append(index.answers, np.True_)
+        self._to_server = np.append(index.link_index(index.server_tor, servers), np.int32(-1))
+        self._from_server = np.append(index.link_index(servers, index.server_tor), np.int32(-1))
 
     def __call__(self, rows: np.ndarray) -> Probes:
         """OUTCOME rows of shape (p,) to columns; sorts them."""
@@ -57,10 +71,12 @@ class ProbeColumns:
         rows = gather(rows, order)
         probe_id = rows["probe_id"].astype(np.int64)
         number = probe_id >> PROBER_SHIFT
-        known = (number >= 0) & (number < len(self._attached))
+        prober = self._known(number)
         target = self._index.node_of(rows["target"])
-        is_server = target >= 0
-        tor = self._index.tor_of_server(target)
+        server = self._index.server_row(target)
+        # An inter-Prober target hangs on its Prober's switch instead of a ToR.
+        other = self._known(target.astype(np.int64) - PROBER_BASE)
+        is_server = server >= 0
         return Probes(
             probe_id=probe_id,
             sent_at_us=rows["sent_at_us"].astype(np.int64),
@@ -69,16 +85,26 @@ class ProbeColumns:
             kind=rows["kind"].astype(np.int8),
             reply_kind=rows["reply_kind"].astype(np.int8),
             target_node=target,
-            tor_node=np.where(tor >= 0, tor, self._attached_of_target(target)),
+            tor_node=np.where(is_server, self._tor[server], self._attached[other]),
             prober_node=np.where(number < PROBER_BASE, PROBER_BASE + number, -1).astype(np.int32),
-            attached_node=np.where(known, self._attached[np.where(known, number, 0)], -1).astype(np.int32),
-            via_node=self._index.node_of(rows["via"]),
-            answers=np.where(is_server & (tor >= 0), self._index.answers_of(target), True),
+            attached_node=self._attached[prober],
+            via_node=self._via(rows["via"]),
+            uplink=self._uplink[prober],
+            to_prober=self._to_prober[prober],
+            to_target=np.where(is_server, self._to_server[server], self._to_prober[other]),
+            from_target=np.where(is_server, self._from_server[server], self._uplink[other]),
+            answers=self._answers[server],
             rows=rows,
         )
 
-    def _attached_of_target(self, target: I4) -> I4:
-        """An inter-Prober target hangs on its Prober's switch instead of a ToR."""
-        number = target - PROBER_BASE
-        known = (number >= 0) & (number < len(self._attached))
-        return np.where(known, self._attached[np.where(known, number, 0)], np.int32(-1))
+    def _known(self, number: I8) -> I8:
+        """Prober numbers, -1 for those of no Prober: i8[n] -> i8[n]."""
+        return np.where((number >= 0) & (number < self._numbers), number, -1)
+
+    def _via(self, address: NDArray[np.void]) -> I4:
+        """Node of each decapsulating ToR: V16[n] -> i4[n], -1 where there is none, as of most probes."""
+        node = np.full(len(address), -1, np.int32)
+        high, low = address_words(address)
+        rows = np.flatnonzero(high | low)
+        node[rows] = self._index.node_of(address[rows])
+        return node

@@ -51,32 +51,29 @@ def sightings(
     first_enc, first_probe, first_reply = (legs.first_switch(leg) for leg in Leg)
     last_enc, last_probe, last_reply = (legs.last_switch(leg) for leg in Leg)
     answered = (probes.rtt_ns >= 0) | legs.seen(Leg.REPLY)
-    link = places.index.link_index
 
     # From the Prober into the network, and from the decapsulating ToR on.
-    uplink = link(probes.prober_node, probes.attached_node)
-    add(passed, uplink, Leg.ENCAPSULATED, first_enc == attached)
+    add(passed, probes.uplink, Leg.ENCAPSULATED, first_enc == attached)
     bare = ~legs.seen(Leg.ENCAPSULATED) & (first_probe == attached)
-    add(passed, uplink, Leg.PROBE, bare)
+    add(passed, probes.uplink, Leg.PROBE, bare)
     add(passed, places.between_switches(via, first_probe), Leg.PROBE, last_enc == via)
 
     # Into the server and out of it.
-    to_host = link(probes.tor_node, probes.target_node)
-    add(passed, to_host, Leg.PROBE, answered)
-    add(passed, link(probes.target_node, probes.tor_node), Leg.REPLY, answered)
+    add(passed, probes.to_target, Leg.PROBE, answered)
+    add(passed, probes.from_target, Leg.REPLY, answered)
     short = answered & (last_probe >= 0) & (last_probe != tor)
     add(passed, places.between_switches(last_probe, tor), Leg.PROBE, short)
     add(missing, places.between_switches(last_probe, tor), Leg.PROBE, short)
     add(
         missing,
-        link(probes.target_node, probes.tor_node),
+        probes.from_target,
         Leg.REPLY,
         legs.seen(Leg.REPLY) & (first_reply != tor),
     )
 
     # Back into the Prober.
     replied = probes.rtt_ns >= 0
-    add(passed, link(probes.attached_node, probes.prober_node), Leg.REPLY, replied)
+    add(passed, probes.to_prober, Leg.REPLY, replied)
     short = replied & (last_reply >= 0) & (last_reply != attached)
     add(passed, places.between_switches(last_reply, attached), Leg.REPLY, short)
     add(missing, places.between_switches(last_reply, attached), Leg.REPLY, short)

@@ -106,16 +106,16 @@ def judge(
     decide(replied & (hops.doubled_replies >= 2), Verdict.DUPLICATE_REPLY)
     decide(replied & path_bad, Verdict.UNEXPECTED_PATH)
     silent = ~replied
-    decide(silent, Verdict.UNOBSERVED, _uplink(probes, places), int(Leg.PROBE))
+    decide(silent, Verdict.UNOBSERVED, probes.uplink, int(Leg.PROBE))
     leg[silent & (probes.via_node >= 0)] = Leg.ENCAPSULATED
     encapsulated = silent & legs.seen(Leg.ENCAPSULATED)
     at_via = encapsulated & (last_enc >= 0) & (last_enc == via)
     decide(encapsulated, Verdict.NETWORK_LOSS, places.after(last_enc, via), int(Leg.ENCAPSULATED))
     decide(at_via, Verdict.NETWORK_LOSS, places.after(via, tor), int(Leg.PROBE))
     decide(silent & legs.seen(Leg.PROBE), Verdict.NETWORK_LOSS, places.after(last_probe, tor), int(Leg.PROBE))
-    decide(silent & reached_tor, Verdict.HOST_SILENT, _to_host(probes, places), int(Leg.PROBE))
+    decide(silent & reached_tor, Verdict.HOST_SILENT, probes.to_target, int(Leg.PROBE))
     decide(silent & has_reply_hops, Verdict.NETWORK_LOSS, places.after(last_reply, attached), int(Leg.REPLY))
-    decide(silent & reply_complete, Verdict.NETWORK_LOSS, _to_prober(probes, places), int(Leg.REPLY))
+    decide(silent & reply_complete, Verdict.NETWORK_LOSS, probes.to_prober, int(Leg.REPLY))
     too_late = legs.at_last(Leg.REPLY, observed_at_us, -1) > probes.sent_at_us + settings.timeout_us
     decide(silent & reply_complete & too_late, Verdict.LATE_REPLY, np.full(count, NO_PLACE, np.int32))
 
@@ -151,18 +151,6 @@ def counts_as_lost(judgement: Judgement, probes: Probes) -> Bools:
     lost = np.isin(judgement.verdict, LOST) & (judgement.place >= 0) & (judgement.leg >= 0)
     counts: Bools = lost & ((judgement.verdict != Verdict.HOST_SILENT) | probes.answers)
     return counts
-
-
-def _uplink(probes: Probes, places: Places) -> I4:
-    return places.index.link_index(probes.prober_node, probes.attached_node)
-
-
-def _to_host(probes: Probes, places: Places) -> I4:
-    return places.index.link_index(probes.tor_node, probes.target_node)
-
-
-def _to_prober(probes: Probes, places: Places) -> I4:
-    return places.index.link_index(probes.attached_node, probes.prober_node)
 
 
 def _judge_by_group(probes: Probes, verdict: I1, place: I4, leg: I1) -> None:

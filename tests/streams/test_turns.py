@@ -35,9 +35,17 @@ def test_switches_of_one_chip_have_no_turns():
 
 def test_lost_inside_or_behind():
     """Where two leaves lead to the ToR, the way out of the spine is not known."""
-    assert turns(lost("border-1 spine-1"), lost("border-1 spine-1 leaf-2-1")) == {
+    behind = lost("border-1 spine-1 leaf-2-1", source_port=20_001)
+    assert turns(lost("border-1 spine-1"), behind) == {
         ("spine-1", LC_1, UNKNOWN, OUT): (0, 1, 0),
         ("spine-1", LC_1, LC_1, OUT): (1, 0, 0),
+    }
+
+
+def test_lost_where_the_flow_is_known_to_go_on():
+    assert turns(Path(out=BY_LC_2, back=UP), lost("border-1 spine-1")) == {
+        ("spine-1", LC_1, LC_2, OUT): (1, 1, 0),
+        ("spine-2", LC_2, LC_1, BACK): (1, 0, 0),
     }
 
 
