@@ -19,7 +19,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-NAMES = ("decode", "join", "pipeline", "prober", "simulator", "sink")
+NAMES = ("decode", "join", "localise", "pipeline", "prober", "simulator", "sink")
 RESULT_KEYS = ("name", "unit", "rate_per_core", "baseline", "ratio")
 RESULTS_PATH = Path(__file__).with_name("results") / "latest.json"
 
