@@ -49,6 +49,29 @@ SCENARIOS = {
     "a collector falls silent": Scenario(seconds=16, silent_after_s=2, interval_us=3_000_000),
     "a prober restarts": Scenario(seconds=5, restart_after_s=2, doubled_batches=0.1),
     "no end": Scenario(ends=False),
+    "loops": Scenario(
+        faults=(
+            "loop:spine-1~leaf-2-1",
+            "loop:leaf-1-1~spine-2:share=0.4",
+            "loop:leaf-1-2~tor-1-1:share=0.5",
+        ),
+        mirror_loss=0.03,
+        seconds=3.0,
+    ),
+    "wrong routes": Scenario(
+        faults=("wrong_route:spine-1~leaf-1-1:share=0.5", "wrong_route:leaf-2-2~tor-2-2:share=0.5"),
+        mirror_loss=0.05,
+        moved=0.02,
+    ),
+    "mirrors that damage and cut": Scenario(
+        faults=(
+            "mirror_corrupt:border-1:rate=0.2",
+            "mirror_corrupt:tor-2-1:rate=0.3",
+            "mirror_truncate:leaf-1-1:bytes=128",
+            "flip:spine-2~border-2:rate=0.3",
+            "host_down:server-2-1-1",
+        ),
+    ),
     "chips": Scenario(
         fabric=CHIPS,
         faults=(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 
 from fabric.model import Fabric
 from streams.distances import Distances
+from streams.join import Network
 from tests.streams.by_hand import DOWN, HEALTHY, UP, Path, judge, lost
 from tests.streams.fabrics import table
-from tests.streams.logs import SMALL
+from tests.streams.logs import SMALL, Scenario, record
+from tests.streams.reading import read
 
 LOOP, WRONG = 5, 6
 OUT, BACK = 1, 2
@@ -151,6 +154,29 @@ def test_through_a_drained_switch():
         switches=tuple(replace(s, drained=s.name in ("spine-1", "tor-2-1")) for s in SMALL.switches),
     )
     assert strays(HEALTHY, fabric=drained) == [(WRONG, "border-1", "spine-1", OUT, 1)], "not into the ToR"
+
+
+#: (fault, verdict, from, to)
+SIMULATED = [
+    ("loop:spine-1~leaf-2-1", LOOP, "leaf-2-1", "spine-1"),
+    ("loop:leaf-1-1~spine-2", LOOP, "spine-2", "leaf-1-1"),
+    ("loop:leaf-1-2~tor-1-1:share=0.5", LOOP, "tor-1-1", "leaf-1-2"),
+    ("wrong_route:spine-1~leaf-1-1:share=0.5", WRONG, "spine-1", "leaf-1-1"),
+    ("wrong_route:leaf-2-1~tor-2-2", WRONG, "leaf-2-1", "tor-2-2"),
+    ("wrong_route:spine-2~border-2", WRONG, "spine-2", "border-2"),
+]
+
+
+@pytest.mark.parametrize(("fault", "verdict", "near", "far"), SIMULATED)
+def test_simulated_strays_are_put_where_the_fault_is(fault, verdict, near, far):
+    """All of them. A wrong route that leads back to where a packet came from looks like a loop."""
+    network, found = Network(SMALL), Counter()
+    for partition, log in enumerate(record(Scenario(faults=(fault,), seconds=2.0), 4)):
+        heads = [head for head, _ in read(log, network, partition).messages]
+        for what, a, b, _, probes in table(heads, "strays"):
+            found[what, SMALL.node_name(a), SMALL.node_name(b)] += probes
+    assert found.pop((verdict, near, far)) >= 5
+    assert set(found) <= ({(LOOP, near, far)} if verdict == WRONG else set())
 
 
 def test_distances_agree_with_a_search_from_each_switch():
