@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from streams.localise.finding import Finding
+from streams.localise.finding import Finding, Kind
 from streams.localise.history import Traffic
 from streams.localise.terrain import Terrain
 
@@ -19,84 +19,88 @@ SHARE_MIN, MISSING_MIN = 0.10, 30
 OF_COLLECTOR_MIN = 0.5
 
 
+@dataclass(frozen=True, slots=True)
+class _Outage:
+    kind: Kind
+    name: str
+    where: frozenset[str]
+    missing: int
+    copies: int  # that there should have been
+    note: str
+
+
 @dataclass(slots=True)
 class Watch:
     """Silent sources and dark mirrors. JSON-able: `since_us` is when each began."""
 
     terrain: Terrain
     since_us: dict[str, int] = field(default_factory=dict)
+    _exporters: dict[str, NDArray[np.int64]] = field(init=False)  # switch rows of each collector
+
+    def __post_init__(self) -> None:
+        fabric = self.terrain.fabric
+        rows: dict[str, list[int]] = {collector.name: [] for collector in fabric.collectors}
+        for row, switch in enumerate(fabric.switches):
+            collector = fabric.collector_of(switch)
+            if collector is not None:
+                rows[collector.name].append(row)
+        self._exporters = {name: np.array(mine, np.int64) for name, mine in rows.items()}
 
     def findings(self, silent: Iterable[str], traffic: Traffic, now_us: int, slot_us: int) -> list[Finding]:
         """What is wrong at the end of a slot. `silent`: names of sources."""
         found = [self._silent(name) for name in sorted(silent)]
-        found += self._dark(traffic, now_us, {element for f in found for element in f[2]})
-        names = {f[1] for f in found}
+        found += self._dark(traffic, now_us, {name for outage in found for name in outage.where})
+        names = {outage.name for outage in found}
         self.since_us = {name: at for name, at in self.since_us.items() if name in names}
-        result = []
-        for kind, name, where, bad, total, note in found:
-            begun_us = self.since_us.setdefault(name, slot_us)
-            result.append(
-                Finding(
-                    kind=kind,
-                    suspects=((name, 0.95),),
-                    where=frozenset(where),
-                    direction="",
-                    bad=bad,
-                    total=total,
-                    first_seen_us=begun_us,
-                    last_seen_us=now_us,
-                    note=note,
-                )
+        return [
+            Finding(
+                kind=outage.kind,
+                suspects=((outage.name, 0.95),),
+                where=outage.where,
+                direction="",
+                bad=outage.missing,
+                total=outage.copies,
+                first_seen_us=self.since_us.setdefault(outage.name, slot_us),
+                last_seen_us=now_us,
+                note=outage.note,
             )
-        return result
+            for outage in found
+        ]
 
-    def _silent(self, name: str) -> tuple[Any, str, set[str], int, int, str]:
-        fabric = self.terrain.fabric
-        if name in fabric.prober_by_name:
-            return "prober_outage", name, {name}, 0, 0, "no outcome of its probes comes in"
-        if any(c.name == name for c in fabric.collectors):
-            exporters = {s.name for s in fabric.switches if _collector(fabric, s) == name}
-            return "mirror_outage", name, {name, *exporters}, 0, 0, "no mirror copy comes from it"
-        return "source_silent", name, {name}, 0, 0, ""
+    def _silent(self, name: str) -> _Outage:
+        if name in self.terrain.fabric.prober_by_name:
+            note = "no outcome of its probes comes in"
+            return _Outage("prober_outage", name, frozenset({name}), 0, 0, note)
+        if name in self._exporters:
+            return _Outage("mirror_outage", name, self._where(name), 0, 0, "no mirror copy comes from it")
+        return _Outage("source_silent", name, frozenset({name}), 0, 0, "")
 
-    def _dark(
-        self, traffic: Traffic, now_us: int, explained: set[str]
-    ) -> list[tuple[Any, str, set[str], int, int, str]]:
-        terrain, fabric = self.terrain, self.terrain.fabric
-        came, gone = traffic.mirrored(now_us - WINDOW_US)
-        dark = np.flatnonzero((gone >= MISSING_MIN) & (gone > SHARE_MIN * came))
-        names = {terrain.switch_name(int(s)): int(s) for s in dark}
-        found: list[tuple[Any, str, set[str], int, int, str]] = []
-        for collector in fabric.collectors:
-            mine = {s.name for s in fabric.switches if _collector(fabric, s) == collector.name}
-            seen = {name for name in mine if came[fabric.index.switch_row(_one(fabric.node(name)))[0]] > 0}
-            if len(seen) > 1 and len(seen & names.keys()) >= OF_COLLECTOR_MIN * len(seen):
-                if collector.name not in explained:
-                    rows = [names[n] for n in sorted(seen & names.keys())]
-                    found.append(
-                        (
-                            "mirror_outage",
-                            collector.name,
-                            {collector.name, *mine},
-                            int(gone[rows].sum()),
-                            int(came[rows].sum()),
-                            "copies of most of its switches are missing",
-                        )
-                    )
-                explained = explained | mine
-        for name, s in sorted(names.items()):
+    def _where(self, collector: str) -> frozenset[str]:
+        names = (self.terrain.switch_name(row) for row in self._exporters[collector].tolist())
+        return frozenset({collector, *names})
+
+    def _dark(self, traffic: Traffic, now_us: int, explained: set[str]) -> list[_Outage]:
+        came, unseen = traffic.mirrored(now_us - WINDOW_US)
+        is_dark = (unseen >= MISSING_MIN) & (unseen > SHARE_MIN * came)
+        if not is_dark.any():
+            return []
+        found: list[_Outage] = []
+        for collector, rows in self._exporters.items():
+            active = rows[came[rows] > 0]
+            dark = active[is_dark[active]]
+            if len(dark) > 1 and len(dark) >= OF_COLLECTOR_MIN * len(active):
+                where = self._where(collector)
+                if collector not in explained:
+                    note = "copies of most of its switches are missing"
+                    missing, copies = int(unseen[dark].sum()), int(came[dark].sum())
+                    found.append(_Outage("mirror_outage", collector, where, missing, copies, note))
+                explained = explained | where
+        for row in np.flatnonzero(is_dark).tolist():
+            name = self.terrain.switch_name(row)
             if name not in explained:
-                share = gone[s] / came[s]
-                found.append(
-                    (
-                        "mirror_outage",
-                        name,
-                        {name},
-                        int(gone[s]),
-                        int(came[s]),
-                        f"{share:.0%} of its mirror copies are missing",
-                    )
-                )
+                note = f"{unseen[row] / came[row]:.0%} of its mirror copies are missing"
+                where = frozenset({name})
+                found.append(_Outage("mirror_outage", name, where, int(unseen[row]), int(came[row]), note))
         return found
 
     def snapshot(self) -> dict[str, int]:
@@ -106,12 +110,3 @@ class Watch:
     def restore(self, values: dict[str, int]) -> None:
         """Reverse of `snapshot`."""
         self.since_us = dict(values)
-
-
-def _collector(fabric: Any, switch: Any) -> str:
-    collector = fabric.collector_of(switch)
-    return collector.name if collector is not None else ""
-
-
-def _one(node: int) -> np.ndarray:
-    return np.array([node], np.int32)
