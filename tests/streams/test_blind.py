@@ -172,7 +172,6 @@ def test_losses_before_any_mirror_saw_them_prove_nothing_where_mirrors_work():
     for slot_us, mine in blind.by_slot():
         detector.add(slot_us, SLOT_US, blind.rows(mine[blind.lost[mine]]), blind.pairs(mine))
         assert detector.findings(slot_us + SLOT_US) == []
-        assert not detector.dark
 
 
 def test_when_mirrors_fail_the_blind_takes_over_and_gives_back():
@@ -180,19 +179,39 @@ def test_when_mirrors_fail_the_blind_takes_over_and_gives_back():
     blind = network("loss:leaf-1-1~spine-1:rate=0.5")
     detector = BlindDetector(DEMO)
     detector.learn(START_US - SLOT_US, learnt_ways())
-    borders = frozenset(DEMO.node(prober.switch) for prober in DEMO.probers)
     said: dict[float, list[Finding]] = {}
     for slot_us, mine in blind.by_slot():
         second = (slot_us - START_US) / S
         rows = blind.rows(mine) if 2 <= second < 8 else np.empty(0, BLIND.dtype)
         detector.add(slot_us, SLOT_US, rows, blind.pairs(mine))
         said[second] = detector.findings(slot_us + SLOT_US)
-        if second < 2 or 2.25 <= second < 8:
-            assert detector.dark == (borders if second >= 2 else frozenset())
-    assert not detector.dark
     assert not any(findings for second, findings in said.items() if second < 2)
-    assert best(said[6.0]) == [("network_loss", "leaf-1-1~spine-1")]
+    assert best(said[6.0]) == [("mirror_outage", "collector-1"), ("network_loss", "leaf-1-1~spine-1")]
     assert all(f.last_seen_us <= START_US + 8 * S for f in said[9.5])
+    (outage, *_) = [f for f in said[6.0] if f.kind == "mirror_outage"]
+    assert abs(outage.first_seen_us - (START_US + 2 * S)) <= S
+
+
+def test_a_network_that_never_mirrored_has_no_outage_of_mirrors():
+    blind = network("loss:tor-1-4:rate=1,after=3")
+    detector = BlindDetector(DEMO)
+    for slot_us, mine in blind.by_slot():
+        detector.add(slot_us, SLOT_US, blind.rows(mine), blind.pairs(mine))
+    assert best(detector.findings(START_US + 10 * S)) == [("network_loss", "tor-1-4")]
+
+
+def test_nor_has_one_of_whose_probes_none_comes_back():
+    """The first cable is cut: nothing is seen and nothing answered."""
+    cut = tuple(f"loss:{p.name}~{p.switch}:rate=1,after=3" for p in DEMO.probers)
+    blind = network(*cut)
+    detector = BlindDetector(DEMO)
+    detector.learn(START_US - SLOT_US, learnt_ways())
+    for slot_us, mine in blind.by_slot():
+        detector.add(slot_us, SLOT_US, blind.rows(mine[blind.lost[mine]]), blind.pairs(mine))
+    assert best(detector.findings(START_US + 10 * S)) == [
+        ("prober_outage", "prober-1"),
+        ("prober_outage", "prober-2"),
+    ]
 
 
 def test_a_restart_changes_nothing():

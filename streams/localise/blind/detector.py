@@ -42,6 +42,8 @@ class BlindSettings:
     quiet_us: int = 8_000_000
     #: nats by which silence must be likelier than what is blamed on the network
     own_min: float = 12.0
+    #: for so long nothing must have been mirrored anywhere
+    dark_min_us: int = 2_000_000
     likelihood: LikelihoodSettings = field(default_factory=LikelihoodSettings)
 
 
@@ -67,7 +69,9 @@ class BlindDetector:
         self._window = Window(cells.cells, len(nodes), len(self._probers), self._settings.spans_us)
         self._explain = Explainer(cells, len(nodes), self._settings.likelihood)
         self._naming = Naming(cells, nodes)
+        self._borders = frozenset(self._attached.tolist())
         self._last_us = -(2**62)
+        self._dark_since_us: int | None = None
 
     def learn(self, slot_us: int, rows: np.ndarray) -> None:
         """Take in the PATHS rows of a slot."""
@@ -95,12 +99,10 @@ class BlindDetector:
             self._last_us = slot_us
         elif slot_us - self._last_us <= self._settings.spans_us[-1]:
             self._window.advance(slot_us)
-
-    @property
-    def dark(self) -> frozenset[int]:
-        """Nodes of switches with Probers whose answered probes are blind now. That a probe from there was
-        lost unseen does not mean that it was lost on its first cable."""
-        return self._share.dark
+        if self._share.dark != self._borders:
+            self._dark_since_us = None
+        elif self._dark_since_us is None:
+            self._dark_since_us = slot_us
 
     def findings(self, now_us: int) -> list[Finding]:
         """What is wrong at `now_us`, the end of the slot that was added last."""
@@ -118,7 +120,8 @@ class BlindDetector:
         chosen = self._explain.chosen([c for c in cases if c.stretch.last_us >= quiet_us], spans)
         found = self._silences(silences, spans, chosen)
         found += [self._naming.blamed(case.blame, case.stretch, now_us) for case in chosen]
-        return [each for each in found if each.last_seen_us >= quiet_us]
+        found = [each for each in found if each.last_seen_us >= quiet_us]
+        return found + self._outage(now_us)
 
     def _set_aside(self, lost: Lost, silences: list[Silence]) -> Lost:
         """Losses that what is silent, in this span or a shorter one, does not explain."""
@@ -132,6 +135,14 @@ class BlindDetector:
         cut += [cell for tor in tors for cell in cells.cells_of("switch", tor)]
         keep = ~silent[lost.target] & ~np.isin(lost.prober, mute)
         return lost.take(keep & ~np.isin(lost.way, cut).any(axis=1))
+
+    def _outage(self, now_us: int) -> list[Finding]:
+        """Mirrors that have shown ways and show nothing any more, none of them: a single dark one is told
+        from the gaps that it leaves between others."""
+        since_us = self._dark_since_us
+        if since_us is None or now_us - since_us < self._settings.dark_min_us or not len(self._ways):
+            return []
+        return [self._naming.outage(since_us, now_us)]
 
     # -- silence --------------------------------------------------------------------------------
 

@@ -122,6 +122,23 @@ class Naming:
         note = "none of its probes is answered or seen"
         return self._silent("prober_outage", suspects, {prober.name, _cable(out)}, stretch, (), note)
 
+    def outage(self, since_us: int, now_us: int) -> Finding:
+        """All mirrors at once: the collectors, or what leads to them."""
+        collectors = [collector.name for collector in self._fabric.collectors]
+        borders = [self._fabric.node_name(node) for node in sorted(set(self._cells.attached.values()))]
+        share = 0.9 / max(1, len(collectors))
+        return Finding(
+            kind="mirror_outage",
+            suspects=tuple((name, share) for name in collectors[:SUSPECTS_MAX] or borders[:1]),
+            where=frozenset({*collectors, *borders}),
+            direction="",
+            bad=0,
+            total=0,
+            first_seen_us=since_us,
+            last_seen_us=now_us,
+            note="of no probe any copy comes in; faults are told from timeouts until it does",
+        )
+
     def _silent(
         self,
         kind: Kind,

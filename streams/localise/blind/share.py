@@ -22,8 +22,6 @@ Bools = NDArray[np.bool_]
 #: Share of blind probes from which on a pair counts as blind, over about MEMORY_US.
 SHARE_MIN = 0.9
 MEMORY_US = 500_000
-#: Where mirrors work, no answered probe is blind. Where this share is, some of them are dark.
-DARK_MIN = 0.05
 
 
 class BlindShare:
@@ -43,9 +41,10 @@ class BlindShare:
 
     @property
     def dark(self) -> frozenset[int]:
-        """Switches with Probers (nodes) whose probes come back without a copy: what was lost from there
-        unseen may have been lost anywhere."""
-        mine = self._answered > DARK_MIN * np.maximum(self._all.sum(axis=1), 1)
+        """Switches with Probers (nodes) from which nearly all probes are blind, answered ones too: no mirror
+        on any way from there shows anything. None while no PAIRS rows are told."""
+        probes = self._all.sum(axis=1)
+        mine = (probes > 0) & (self._blind.sum(axis=1) > SHARE_MIN * probes) & (self._answered >= 1)
         return frozenset(self._attached[mine[1:]].tolist())
 
     def select(
