@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,14 +11,10 @@ from numpy.typing import NDArray
 from schemas.rows import Leg
 from streams.closing import Closed
 from streams.expected import SYN_ACK, expected_packets, header_length, is_certain, is_v4, packet_length
+from streams.packets import Packets
 
 I4 = NDArray[np.int32]
 U1 = NDArray[np.uint8]
-
-#: (probe_id, leg, switch, ttl) of a copy.
-PacketKey = tuple[int, int, int, int]
-#: Whole normalised packets of copies that were found wrong.
-Packets = dict[PacketKey, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +27,13 @@ class AlteredBytes:
     sent: U1
     seen: U1
 
-    def of(self, probe: int) -> slice:
-        """Where the bytes of a probe stand."""
-        return slice(*np.searchsorted(self.probe, [probe, probe + 1]).tolist())
+    def by_probe(self) -> dict[int, list[tuple[int, int, int]]]:
+        """The bytes of each probe that has any: offset, byte as sent, byte as seen."""
+        found: dict[int, list[tuple[int, int, int]]] = defaultdict(list)
+        columns = self.probe, self.byte_offset, self.sent, self.seen
+        for probe, *byte in zip(*(column.tolist() for column in columns), strict=True):
+            found[probe].append(tuple(byte))
+        return found
 
 
 def altered_bytes(closed: Closed, packets: Packets) -> AlteredBytes:
@@ -64,7 +65,7 @@ def altered_bytes(closed: Closed, packets: Packets) -> AlteredBytes:
 def _first_whole_copies(closed: Closed, packets: Packets) -> tuple[I4, list[bytes]]:
     """Probes, and of each the first altered copy that came with its packet. Few copies are altered."""
     probes, whole = [], []
-    for probe in np.flatnonzero(closed.altered.found).tolist() if packets else ():
+    for probe in np.flatnonzero(closed.altered.found).tolist() if len(packets) else ():
         packet = _first_whole_copy(closed, probe, packets)
         if packet is not None:
             probes.append(probe)

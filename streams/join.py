@@ -10,7 +10,6 @@ docs/architecture.md for why a crash, a replay or another batching gives the sam
 from __future__ import annotations
 
 import json
-from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,15 +22,15 @@ from schemas.errors import BadMessage
 from schemas.framing import Framing, SingleObject
 from schemas.rows import gather
 from streams import heads, intake
-from streams.altered_bytes import PacketKey, Packets, altered_bytes
+from streams.altered_bytes import altered_bytes
 from streams.backlog import Backlog, Commit
 from streams.closing import Closed, close
 from streams.evidence import Slot
 from streams.flows import FlowMemory
-from streams.hops import ttl_on_arrival
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
 from streams.open_rows import OpenDigests, OpenOutcomes
+from streams.packets import Packets
 from streams.places import Places
 from streams.probes import ProbeColumns, Probes
 from streams.records import Recorder, sampled
@@ -43,9 +42,6 @@ from streams.watermark import NO_WATERMARK_US, Watermark
 from streams.ways import Ways
 
 I8 = NDArray[np.int64]
-
-#: Altered packets kept for naming altered bits; above, the probe is still reported, without bits.
-PACKETS_MAX = 65_536
 
 
 @dataclass(slots=True)
@@ -95,8 +91,7 @@ class PartitionJoin:
         self._outcomes = OpenOutcomes(settings.slot_us)
         self._digests = OpenDigests(settings)
         self._flows = FlowMemory(network.places, network.ways, settings.memory_us // settings.slot_us)
-        self._packets: Packets = {}
-        self._packet_ages: deque[tuple[int, PacketKey]] = deque()
+        self._packets = Packets(settings.slot_us, settings.skew_max_us)
         self._slots: dict[int, Slot] = {}
         self._early: Slot | None = None
         self._closed_slot = self._clock.due_slot
@@ -201,17 +196,8 @@ class PartitionJoin:
             self._outcomes.add(rows)
             return max(found_us, newest + self._settings.outcome_kept_us)
         self._digests.add(rows, found_us)
-        self._keep_packets(batch)
+        self._packets.add(batch)
         return max(found_us, newest + self._settings.digest_kept_us)
-
-    def _keep_packets(self, batch: Batch) -> None:
-        for altered in batch.altered:
-            if 0 <= altered.row < len(batch.rows) and len(self._packets) < PACKETS_MAX:
-                row = batch.rows[altered.row]
-                key = (int(row["probe_id"]), int(row["leg"]), int(row["switch"]), int(ttl_on_arrival(row)))
-                self._packets[key] = altered.packet
-                kept_until_us = int(row["observed_at_us"]) + self._settings.skew_max_us
-                self._packet_ages.append((kept_until_us, key))
 
     def _move_watermark(self) -> None:
         self._watermark.update()
@@ -304,8 +290,7 @@ class PartitionJoin:
             slot = self._slots.pop(due.slot, None) or Slot()
             head = heads.head(self.partition, due, slot, self._settings)
             output.evidence.append((head, slot.rows))
-        while self._packet_ages and self._packet_ages[0][0] < self._clock.done_us:
-            self._packets.pop(self._packet_ages.popleft()[1], None)
+        self._packets.forget(self._clock.done_us)
 
     # -- where we stand -------------------------------------------------------------------------
 

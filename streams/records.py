@@ -54,9 +54,10 @@ class Recorder:
 
     def __call__(self, closed: Closed, keep: NDArray[np.intp], altered: AlteredBytes) -> list[dict[str, Any]]:
         """Records of the probes in rows `keep`, in that order."""
-        return [self._record(i, closed, altered) for i in keep.tolist()]
+        of_probe = altered.by_probe()
+        return [self._record(i, closed, of_probe.get(i, [])) for i in keep.tolist()]
 
-    def _record(self, i: int, closed: Closed, altered: AlteredBytes) -> dict[str, Any]:
+    def _record(self, i: int, closed: Closed, altered: list[tuple[int, int, int]]) -> dict[str, Any]:
         probes, judgement, hops = closed.probes, closed.judgement, closed.hops
         legs, copies = closed.legs, closed.copies
         row = probes.rows[i]
@@ -102,21 +103,14 @@ class Recorder:
                 }
                 for h in mine
             ],
-            "alterations": _alterations(altered, i),
+            "alterations": [
+                {"byte_offset": at, "xor_mask": sent ^ seen, "sent": sent, "seen": seen}
+                for at, sent, seen in altered
+            ],
         }
 
     def _node(self, node: int) -> str:
         return self._name(node) if node >= 0 else ""
-
-
-def _alterations(altered: AlteredBytes, probe: int) -> list[dict[str, int]]:
-    """Altered bytes of a probe: offset in the IP packet, XOR mask, both values."""
-    here = altered.of(probe)
-    columns = altered.byte_offset[here], altered.sent[here], altered.seen[here]
-    return [
-        {"byte_offset": at, "xor_mask": sent ^ seen, "sent": sent, "seen": seen}
-        for at, sent, seen in zip(*(column.tolist() for column in columns), strict=True)
-    ]
 
 
 def _address(packed: np.void) -> str:

@@ -15,7 +15,7 @@ from producers.content import normalise
 from producers.wire import PROBE_DTYPE, build
 from schemas.payload import build_payload
 from schemas.rows import OUTCOME
-from streams import bits
+from streams import bits, packets
 from streams.expected import expected_packets, is_certain, is_v4
 from streams.join import Network
 from streams.probes import ProbeColumns, Probes
@@ -82,8 +82,8 @@ def out_altered(seen: bytes, **more) -> Path:
 
 
 def back_altered(seen: bytes, **more) -> Path:
-    packets = {"spine-2*": seen}
-    return Path(out=DOWN, back="tor-2-1 leaf-2-2 spine-2* border-1*", packets=packets, **more)
+    back = "tor-2-1 leaf-2-2 spine-2* border-1*"
+    return Path(out=DOWN, back=back, packets={"spine-2*": seen}, **more)
 
 
 # -- what packets must be ---------------------------------------------------------------------------
@@ -226,6 +226,14 @@ def test_the_bits_altered_most_often_are_kept(monkeypatch):
     masks = enumerate((0x09, 0x0D, 0x01))
     paths = [out_altered(flipped(probe_packet(member=m), (34, mask))) for m, mask in masks]
     assert [(byte, bit) for *_, byte, bit in bit_table(*paths)] == [(34, 0), (34, 3)]
+
+
+def test_of_more_packets_than_are_kept_the_first_are_named(monkeypatch):
+    monkeypatch.setattr(packets, "SLOT_MAX", 2)
+    paths = [out_altered(flipped(probe_packet(member=m), (100, 1))) for m in range(3)]
+    said = judge(*(replace(path, member=m) for m, path in enumerate(paths)))
+    assert said.counted("altered") == {("spine-1", "leaf-2-1", OUT): 3}
+    assert [len(row["alterations"]) for _, row in sorted(said.rows.items())] == [1, 1, 0]
 
 
 # -- simulated --------------------------------------------------------------------------------------
