@@ -8,6 +8,8 @@ from typing import Any
 
 from bytetracker.evaluate.methods import OURS, PINGMESH
 
+FIFTH = ("5th loss p50", "5th loss p99", "5th loss max")
+
 Summary = Mapping[str, Mapping[str, Any]]
 
 
@@ -37,7 +39,7 @@ def methods(summary: Summary) -> TextTable:
         ]
         for name, each in summary.items()
     ]
-    return TextTable("Methods", [*heads, "5th loss p50", "p99", "max"], rows)
+    return TextTable("Methods", [*heads, *FIFTH], rows)
 
 
 def ours(summary: Summary) -> list[TextTable]:
@@ -48,11 +50,11 @@ def ours(summary: Summary) -> list[TextTable]:
         "By element": mine["tiers"],
         "Loss by rate": mine["rates"],
     }
-    heads = ["", "observable", "recall", "link or chip", "switch", "onset p50", "p99"]
+    heads = ["", "observable", "recall", "link or chip", "switch", "onset p50", "onset p99"]
     return [
         TextTable(
             title,
-            [*heads, "5th loss p50", "p99", "max"],
+            [*heads, *FIFTH],
             [
                 [
                     name,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from docs.generate import commands, faults, metrics, options, tables, topics
+from docs.generate import commands, evaluation, faults, metrics, options, tables, topics
 from docs.generate.markdown import Block, fill
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -20,6 +20,7 @@ def all_blocks() -> dict[str, Block]:
         **faults.blocks(),
         **options.blocks(),
         **metrics.blocks(),
+        **evaluation.blocks(),
     }
 
 
