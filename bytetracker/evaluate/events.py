@@ -14,8 +14,12 @@ class Found:
     """One fault as a method tells it; events in the order of their log times."""
 
     fault_id: str
-    kind: str
     events: list[LoggedEvent] = field(default_factory=list)
+
+    @property
+    def kind(self) -> str:
+        """What it was taken for in the end: a loss may turn out to be a black hole."""
+        return str(self.live[-1].event["kind"])
 
     @property
     def live(self) -> list[LoggedEvent]:
@@ -52,5 +56,5 @@ def group_events(events: Iterable[LoggedEvent]) -> list[Found]:
     found: dict[str, Found] = {}
     for each in events:
         fault_id = each.event["fault_id"]
-        found.setdefault(fault_id, Found(fault_id, each.event["kind"])).events.append(each)
+        found.setdefault(fault_id, Found(fault_id)).events.append(each)
     return [each for each in found.values() if each.live]
