@@ -231,6 +231,14 @@ def test_a_restored_table_knows_the_same_ways():
     assert again.snapshot() == learnt.snapshot()
 
 
+def test_nothing_learnt_is_kept_and_restored_too():
+    again = LearntWays(CELLS)
+    again.restore(LearntWays(CELLS).snapshot())
+    again.learn(1, path(Leg.PROBE, "border-1", "tor-1-1"))
+    assert len(again) == 0
+    assert again.cells_of(np.empty(0, PATHS.dtype)).shape[0] == 0
+
+
 def test_slots_that_come_again_after_a_restart_change_nothing():
     said = [path(Leg.PROBE, *FIRST), path(Leg.PROBE, *SECOND), path(Leg.PROBE, *SECOND)]
     learnt = LearntWays(CELLS)

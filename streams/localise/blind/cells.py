@@ -130,10 +130,11 @@ class Cells:
         sequence = np.where(sequence < 0, last[:, None], sequence)
         near, far = sequence[:, :-1].reshape(-1), sequence[:, 1:].reshape(-1)
         link = np.where(near == far, np.int32(-1), self.index.link_index(near, far))
-        whole = ((link >= 0) | (near == far)).reshape(len(first), -1).all(axis=1)
-        links = link.reshape(len(first), -1)
+        shape = (len(first), LEG_SWITCHES + 1)
+        whole = ((link >= 0) | (near == far)).reshape(shape).all(axis=1)
+        links = link.reshape(shape)
         turns = self.turns(links[:, :-1].reshape(-1), links[:, 1:].reshape(-1))
-        return np.concatenate([links, turns.reshape(len(first), -1)], axis=1), whole
+        return np.concatenate([links, turns.reshape(len(first), LEG_SWITCHES)], axis=1), whole
 
     def unknown(self, first: I4, last: I4) -> I4:
         """Cells of legs of which only the ends (nodes) are known: i4[n, UNKNOWN_CELLS]."""
