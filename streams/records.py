@@ -1,18 +1,19 @@
 """Results worth keeping, as records of the topic `probe-results`: names instead of numbers.
 
-Few probes get here (anomalies and a sample), so plain Python is fast enough.
+Few probes get here: anomalies and a sample. Yet in an outage they are thousands a second, so columns are
+turned into lists before records are made of them.
 """
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fabric.address import unpack_address
 from schemas.partition import mix64
-from schemas.rows import Leg
+from schemas.rows import Leg, gather
 from streams.altered_bytes import AlteredBytes
 from streams.closing import Closed
 from streams.places import Places
@@ -54,65 +55,96 @@ class Recorder:
 
     def __call__(self, closed: Closed, keep: NDArray[np.intp], altered: AlteredBytes) -> list[dict[str, Any]]:
         """Records of the probes in rows `keep`, in that order."""
-        of_probe = altered.by_probe()
-        return [self._record(i, closed, of_probe.get(i, [])) for i in keep.tolist()]
-
-    def _record(self, i: int, closed: Closed, altered: list[tuple[int, int, int]]) -> dict[str, Any]:
-        probes, judgement, hops = closed.probes, closed.judgement, closed.hops
-        legs, copies = closed.legs, closed.copies
-        row = probes.rows[i]
-        verdict = Verdict(int(judgement.verdict[i]))
-        place, leg = int(judgement.place[i]), int(judgement.leg[i])
-        last = self._node(int(self._places.from_node[place])) if place >= 0 else ""
-        following = self._node(int(self._places.to_node[place])) if place >= 0 else ""
-        target_address = _address(row["target"])
-        probe_id = int(probes.probe_id[i])
-        mine = range(int(legs.start[i, 0]), int(legs.end[i, Leg.REPLY]))
-        return {
-            "probe_id": probe_id,
-            "sent_at_us": int(probes.sent_at_us[i]),
-            "kind": KINDS[int(probes.kind[i])],
-            "verdict": verdict.label,
-            "reason": _REASONS[verdict].format(
-                last=last or "the sender",
-                next=following or "an unknown next hop",
-                leg=LEG_NAMES[leg] if leg >= 0 else "",
-            ),
-            "sampled": verdict is Verdict.OK,
-            "prober": self._node(int(probes.prober_node[i])),
-            "target": self._node(int(probes.target_node[i])) or target_address,
-            "target_address": target_address,
-            "via": self._node(int(probes.via_node[i])),
-            "source_port": int(row["source_port"]),
-            "destination_port": int(row["destination_port"]),
-            "rtt_ns": int(row["rtt_ns"]) if row["rtt_ns"] >= 0 else None,
-            "reply_kind": REPLIES[int(row["reply_kind"])],
-            "reply_ttl": int(row["reply_ttl"]) if row["reply_ttl"] >= 0 else None,
-            "last_seen": last,
-            "next_node": following,
-            "fault_leg": LEG_NAMES[leg] if leg >= 0 else None,
-            "hops": [
-                {
-                    "leg": LEG_NAMES[int(hops.leg[h])],
-                    "switch": self._node(int(hops.switch[h])),
-                    "port": int(copies.port[h]),
-                    "ttl": int(hops.ttl[h]),
-                    "observed_at_us": int(copies.observed_at_us[h]),
-                    "altered": bool(closed.altered.bad_copy[h]),
-                    "content_hash": int(copies.content_hash[h]).to_bytes(8, "big"),
-                }
-                for h in mine
-            ],
-            "alterations": [
-                {"byte_offset": at, "xor_mask": sent ^ seen, "sent": sent, "seen": seen}
-                for at, sent, seen in altered
-            ],
+        if not len(keep):
+            return []
+        probes, judgement = closed.probes, closed.judgement
+        place, bytes_of = judgement.place[keep], altered.by_probe()
+        rows = gather(probes.rows, keep)
+        columns: dict[str, list[Any]] = {
+            "row": keep.tolist(),
+            "probe_id": probes.probe_id[keep].tolist(),
+            "sent_at_us": probes.sent_at_us[keep].tolist(),
+            "kind": probes.kind[keep].tolist(),
+            "verdict": [Verdict(verdict) for verdict in judgement.verdict[keep].tolist()],
+            "leg": [LEG_NAMES[leg] if leg >= 0 else None for leg in judgement.leg[keep].tolist()],
+            "last": self._names(np.where(place >= 0, self._places.from_node[place], -1)),
+            "next": self._names(np.where(place >= 0, self._places.to_node[place], -1)),
+            "prober": self._names(probes.prober_node[keep]),
+            "target": self._names(probes.target_node[keep]),
+            "address": [unpack_address(address.tobytes()) for address in rows["target"]],
+            "via": self._names(probes.via_node[keep]),
+            "hops": self._hops(closed, keep),
         }
+        for name in ("source_port", "destination_port", "rtt_ns", "reply_kind", "reply_ttl"):
+            columns[name] = rows[name].tolist()
+        each = (dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True))
+        return [_record(one, bytes_of.get(one["row"], [])) for one in each]
 
-    def _node(self, node: int) -> str:
-        return self._name(node) if node >= 0 else ""
+    def _names(self, nodes: NDArray[np.int32]) -> list[str]:
+        """Names of nodes, empty where there is none: i4[n]."""
+        return [self._name(node) if node >= 0 else "" for node in nodes.tolist()]
+
+    def _hops(self, closed: Closed, keep: NDArray[np.intp]) -> list[list[dict[str, Any]]]:
+        """The hops of each probe, leg after leg."""
+        start, end = closed.legs.start[keep, Leg.ENCAPSULATED], closed.legs.end[keep, Leg.REPLY]
+        first = np.cumsum(end - start) - (end - start)
+        hop = np.arange(int((end - start).sum())) + np.repeat(start - first, end - start)
+        hops, copies = closed.hops, closed.copies
+        columns = (
+            hops.leg[hop].tolist(),
+            self._names(hops.switch[hop]),
+            copies.port[hop].tolist(),
+            hops.ttl[hop].tolist(),
+            copies.observed_at_us[hop].tolist(),
+            closed.altered.bad_copy[hop].tolist(),
+            copies.content_hash[hop].tolist(),
+        )
+        records = [
+            {
+                "leg": LEG_NAMES[leg],
+                "switch": switch,
+                "port": port,
+                "ttl": ttl,
+                "observed_at_us": observed_at_us,
+                "altered": altered,
+                "content_hash": content_hash.to_bytes(8, "big"),
+            }
+            for leg, switch, port, ttl, observed_at_us, altered, content_hash in zip(*columns, strict=True)
+        ]
+        bounds = zip(first.tolist(), (first + end - start).tolist(), strict=True)
+        return [records[one:other] for one, other in bounds]
 
 
-def _address(packed: np.void) -> str:
-    address = ipaddress.IPv6Address(packed.tobytes())
-    return str(address.ipv4_mapped or address)
+def _record(probe: dict[str, Any], altered: list[tuple[int, int, int]]) -> dict[str, Any]:
+    """A record from the columns of `Recorder`, and the altered bytes: offset, as sent, as seen."""
+    verdict: Verdict = probe["verdict"]
+    reason = _REASONS[verdict].format(
+        last=probe["last"] or "the sender",
+        next=probe["next"] or "an unknown next hop",
+        leg=probe["leg"] or "",
+    )
+    return {
+        "probe_id": probe["probe_id"],
+        "sent_at_us": probe["sent_at_us"],
+        "kind": KINDS[probe["kind"]],
+        "verdict": verdict.label,
+        "reason": reason,
+        "sampled": verdict is Verdict.OK,
+        "prober": probe["prober"],
+        "target": probe["target"] or probe["address"],
+        "target_address": probe["address"],
+        "via": probe["via"],
+        "source_port": probe["source_port"],
+        "destination_port": probe["destination_port"],
+        "rtt_ns": probe["rtt_ns"] if probe["rtt_ns"] >= 0 else None,
+        "reply_kind": REPLIES[probe["reply_kind"]],
+        "reply_ttl": probe["reply_ttl"] if probe["reply_ttl"] >= 0 else None,
+        "last_seen": probe["last"],
+        "next_node": probe["next"],
+        "fault_leg": probe["leg"],
+        "hops": probe["hops"],
+        "alterations": [
+            {"byte_offset": at, "xor_mask": sent ^ seen, "sent": sent, "seen": seen}
+            for at, sent, seen in altered
+        ],
+    }
