@@ -28,6 +28,8 @@ def read(
     head, rows = decode(topics.EVIDENCE, value, framing=framing)
     assert rows is not None
     _check_head(head, timestamp_ms, partitions)
+    if len(rows) and head["partition"] == COMMANDS_PARTITION:
+        raise BadMessage("bad_evidence", f"{len(rows)} rows beside commands")
     if len(rows):
         # The sum over all partitions must fit into the same four bytes.
         most = (2**31 - 1) // partitions
