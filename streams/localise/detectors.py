@@ -75,11 +75,15 @@ class Detectors:
         counts = self._look(slot)
         self._note_events(slot, counts)
         alarms = self._suspicion.step(counts, self._traffic)
-        found = self._losses(alarms, counts) + self._alterations(counts)
+        altered = self._alterations(counts)
+        found = _not_of_altered(self._losses(alarms, counts), altered) + altered
         self._strays.add(slot)
         found += self._strays.findings(counts.length_us)
-        found += self._watch.findings(slot.silent_sources, self._traffic, counts.end_us, counts.slot_us)
-        found += self._blind.findings(counts.end_us)
+        found += self._watch.findings(
+            slot.silent_sources, self._traffic, counts.end_us, counts.slot_us, calm=not found
+        )
+        seen = {name for finding in found for name in finding.where}
+        found += [f for f in self._blind.findings(counts.end_us) if not _names_of(f) & seen]
         # What lies behind a fault is not crossed because of it.
         explained = {name for finding in found for name in finding.where}
         return found + self._coverage.findings(counts.end_us, explained)
@@ -169,6 +173,7 @@ class Detectors:
             _never_altered,
             counts.end_us,
             ALTERED_MIN,
+            at_servers=False,  # a server's kernel drops what was altered last, and nobody sees why
         )
         causes = [
             c
@@ -232,3 +237,20 @@ class Detectors:
 
 def _never_altered(cells: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.full(len(cells), ALTERED_RATE)
+
+
+def _names_of(finding: Finding) -> set[str]:
+    """What a finding names, cables by the name of both directions."""
+    suspects = {name for name, _ in finding.suspects}
+    return set(finding.where) | {"<>".join(sorted(n.split("~"))) if "~" in n else n for n in suspects}
+
+
+def _not_of_altered(losses: list[Finding], altered: list[Finding]) -> list[Finding]:
+    """Losses without those that a switch which alters packets explains: its servers drop them."""
+    altering = {finding.suspects[0][0] for finding in altered}
+    return [
+        loss
+        for loss in losses
+        if loss.suspects[0][0] not in altering
+        and not (loss.kind == "host_silent" and loss.direction.split("~")[0] in altering)
+    ]

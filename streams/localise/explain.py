@@ -46,6 +46,8 @@ PROBABILITY_MAX = 0.98
 #: A link whose traffic fell by this share, and by so many standard deviations, is where packets went.
 FALL_MIN, FALL_SIGMAS = 0.10, 3.0
 PAIRS_MAX = 16
+#: Events of a switch that count when explanations are compared.
+EVIDENCE_MAX = 100.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,7 @@ class Scene:
     """What explanations are weighed on: one kind of event (losses, or alterations), up to `now_us`.
 
     `expected`: share of packets that healthy cells show, i8[n] -> f8[n]. `least`: events below which
-    nothing is said.
+    nothing is said. `at_servers`: such events show on cables to servers too.
     """
 
     def __init__(
@@ -94,9 +96,10 @@ class Scene:
         expected: Callable[[I8], F8],
         now_us: int,
         least: int,
+        at_servers: bool = True,
     ) -> None:
         self.terrain = terrain
-        self._least = least
+        self._least, self._at_servers = least, at_servers
         self.now_us = now_us
         self._traffic, self._log, self._turn_log = traffic, log, turn_log
         self._turn_traffic, self._expected = turn_traffic, expected
@@ -249,6 +252,8 @@ class Scene:
     def _behind(self, switch: int, alarms: Alarms, covered: set[int]) -> list[Cause]:
         """What explains the events last seen at a switch."""
         links = np.array([x for x in self.terrain.out_links(switch).tolist() if x not in covered], np.int64)
+        if not self._at_servers:
+            links = links[~self.terrain.to_server[links]]
         beyond = self.terrain.beyond(switch)
         mine = {c: t for c, t in alarms.cells.items() if self._near(c) == switch and c not in covered}
         group: dict[tuple[str, tuple[int, ...]], int] = {}
@@ -298,6 +303,9 @@ class Scene:
     ) -> dict[tuple[str, tuple[int, ...]], float]:
         """Gain less cost of every way to explain the events behind a switch."""
         bad, all_, expected = self._weigh(links, since_us)
+        # Losses come by flows, and no two links lose alike: of very many losses not all are evidence.
+        part = min(1.0, EVIDENCE_MAX / max(1.0, float(bad.sum())))
+        bad, all_ = bad * part, all_ * part
         turns = self._turns_of(switch, since_us, covered)
         if turns is not None:
             # Links and turns are to be measured by one background: that of where the events were.
@@ -311,7 +319,7 @@ class Scene:
                     scores[shape, chips] = group_gain(bad, all_, expected) - COST["switch"]
                 continue
             inside = self._inside(switch, shape, chips, turns[0])
-            turn_bad, turn_all = turns[1], turns[1] + turns[2]
+            turn_bad, turn_all = turns[1] * part, (turns[1] + turns[2]) * part
             if turn_bad[inside].sum() < self._least:
                 continue
             rate = np.full(int(inside.sum()), expected[0])

@@ -17,6 +17,7 @@ from streams.localise.terrain import Terrain
 
 WINDOW_US = 20_000_000
 STRAYS_MIN = 3
+ASIDE_MAX = 0.02
 _KINDS: dict[int, Kind] = {5: "loop", 6: "wrong_route"}
 _VERDICTS = {"loop": 5, "unexpected_path": 6}
 
@@ -42,9 +43,11 @@ class Strays:
         for slot_us, verdict, near, far, leg, probes in self.seen:
             by_way[verdict, near].append((slot_us, far, leg, probes))
         found = []
+        most = max((sum(w[3] for w in ways) for ways in by_way.values()), default=0)
         for (verdict, near), ways in sorted(by_way.items()):
             total = sum(w[3] for w in ways)
-            if verdict in _KINDS and total >= STRAYS_MIN:
+            # A few packets are thrown off course elsewhere by a switch that throws off many.
+            if verdict in _KINDS and total >= max(STRAYS_MIN, ASIDE_MAX * most):
                 found.append(self._finding(_KINDS[verdict], near, ways, total, length_us))
         return found
 

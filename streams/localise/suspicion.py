@@ -1,8 +1,9 @@
 """Which elements lose more than is healthy: one sequential test per family of elements.
 
-Families: cells (links, and beyond switches), switches by what is lost behind them, switches by what is lost
-on the way into them, chips, and pairs of chips. The wider families see slight losses that are spread over
-many links, and are weighed against the narrow ones in streams.localise.explain.
+Families: cells (links, and beyond switches), switches by what is lost behind them, racks (the same for the
+servers of a ToR), switches by what is lost on the way into them, chips, and pairs of chips. The wider
+families see slight losses that are spread over many links, and are weighed against the narrow ones in
+streams.localise.explain.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ QUIET_US = 15_000_000
 QUIET_INTERVALS = 5
 _RECENT_US = 1_000_000
 
-_FAMILIES = ("cells", "switches", "into", "chips", "pairs")
+_FAMILIES = ("cells", "switches", "racks", "into", "chips", "pairs")
 
 
 class Suspicion:
@@ -43,6 +44,7 @@ class Suspicion:
         self._tests = {
             "cells": SequentialTest(terrain.cells),
             "switches": SequentialTest(terrain.switches),
+            "racks": SequentialTest(terrain.switches),
             "into": SequentialTest(terrain.switches),
             "chips": SequentialTest(chips),
             "pairs": SequentialTest(terrain.turns),
@@ -62,7 +64,10 @@ class Suspicion:
         background.look(traffic, counts, lost_behind(terrain, list(self._recent)))
         passed = counts.big.astype(np.float64) + counts.small
         rate = background.expected(counts.links.astype(np.int64))
-        behind, behind_rate = self._per_switch(terrain.from_row[counts.links], passed, rate)
+        to_server = terrain.to_server[counts.links]
+        from_row = terrain.from_row[counts.links]
+        behind, behind_rate = self._per_switch(np.where(to_server, -1, from_row), passed, rate)
+        rack, rack_rate = self._per_switch(np.where(to_server, from_row, -1), passed, rate)
         into, into_rate = self._per_switch(
             np.where(self._may_come_in(counts.links), terrain.to_row[counts.links], -1), passed, rate
         )
@@ -72,6 +77,7 @@ class Suspicion:
         of_link = cell < terrain.links
         link = np.where(of_link, cell, 0)
         near = np.where(of_link, terrain.from_row[link], cell - terrain.links)
+        at_server = of_link & terrain.to_server[link]
         far = np.where(of_link & self._may_come_in(link), terrain.to_row[link], -1)
 
         def cell_passed(cells: I8) -> F8:
@@ -80,7 +86,20 @@ class Suspicion:
             return np.where(on_link, big + small, behind[np.where(on_link, 0, cells - terrain.links)])
 
         self._step("cells", cell, count, cell_passed, background.expected, counts)
-        self._step("switches", *_sum(near, count), lambda s: behind[s], lambda s: behind_rate[s], counts)
+        self._step(
+            "switches",
+            *_sum(np.where(at_server, -1, near), count),
+            lambda s: behind[s],
+            lambda s: behind_rate[s],
+            counts,
+        )
+        self._step(
+            "racks",
+            *_sum(np.where(at_server, near, -1), count),
+            lambda s: rack[s],
+            lambda s: rack_rate[s],
+            counts,
+        )
         self._step("into", *_sum(far, count), lambda s: into[s], lambda s: into_rate[s], counts)
         if terrain.turns:
             self._step_turns(counts, behind_rate)
@@ -143,7 +162,10 @@ class Suspicion:
         switch = np.repeat(np.arange(self.terrain.switches), self.terrain.chips)
         return Alarms(
             cells=found["cells"],
-            switches=found["switches"],
+            switches={
+                s: min(found[f][s] for f in ("switches", "racks") if s in found[f])
+                for s in sorted(found["switches"].keys() | found["racks"].keys())
+            },
             into=found["into"],
             chips={
                 (int(switch[c]), c - int(self._chip_base[switch[c]])): t for c, t in found["chips"].items()

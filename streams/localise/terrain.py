@@ -25,9 +25,9 @@ class Terrain:
     """Columns over the cells, switches and turns of a fabric; immutable.
 
     `from_row`, `to_row`: i4[L], switch rows of a link's ends, -1 for servers and Probers. `reverse`:
-    i4[L], the other direction of the cable. `to_server`, `at_prober`, `up`: bool[L]. `turn_switch`,
-    `turn_in`, `turn_out`: [T], of every turn; `turn_out` is the number of chips where packets were lost
-    and the way out is not known.
+    i4[L], the other direction of the cable. `to_server`, `to_prober`, `at_prober`, `up`: bool[L].
+    `turn_switch`, `turn_in`, `turn_out`: [T], of every turn; `turn_out` is the number of chips where packets
+    were lost and the way out is not known.
     """
 
     def __init__(self, fabric: Fabric) -> None:
@@ -41,6 +41,7 @@ class Terrain:
         self.to_row: I4 = index.switch_row(index.link_to)
         self.reverse: I4 = index.link_index(index.link_to, index.link_from)
         self.to_server: Bools = (index.link_to >= SERVER_BASE) & (index.link_to < PROBER_BASE)
+        self.to_prober: Bools = index.link_to >= PROBER_BASE
         self.at_prober: Bools = (index.link_to >= PROBER_BASE) | (index.link_from >= PROBER_BASE)
         between = (self.from_row >= 0) & (self.to_row >= 0)
         self.up: Bools = between & (index.rank[self.to_row] > index.rank[self.from_row])

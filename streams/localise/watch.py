@@ -13,10 +13,15 @@ from streams.localise.history import Traffic
 from streams.localise.terrain import Terrain
 
 WINDOW_US = 3_000_000
+LATELY_US = 1_000_000
 #: A mirror that loses more than this share of its copies, and at least so many, is a fault.
 SHARE_MIN, MISSING_MIN = 0.10, 30
-#: If so many of a collector's exporters are dark at once, it is the collector.
+#: A switch of which so many copies were seen lately, and none now, has fallen silent.
+GONE_MIN = 300
+#: If so many of a collector's exporters of which copies are missing are dark at once, and so many of all
+#: its exporters, it is the collector.
 OF_COLLECTOR_MIN = 0.5
+OF_ALL_MIN = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +51,16 @@ class Watch:
                 rows[collector.name].append(row)
         self._exporters = {name: np.array(mine, np.int64) for name, mine in rows.items()}
 
-    def findings(self, silent: Iterable[str], traffic: Traffic, now_us: int, slot_us: int) -> list[Finding]:
-        """What is wrong at the end of a slot. `silent`: names of sources."""
+    def findings(
+        self, silent: Iterable[str], traffic: Traffic, now_us: int, slot_us: int, *, calm: bool
+    ) -> list[Finding]:
+        """What is wrong at the end of a slot. `silent`: names of sources. `calm`: nothing is lost anywhere,
+        so that a switch of which no copy comes any more is passed all the same."""
         found = [self._silent(name) for name in sorted(silent)]
+        calm = calm and not found
         found += self._dark(traffic, now_us, {name for outage in found for name in outage.where})
+        if calm:
+            found += self._gone(traffic, now_us, {name for outage in found for name in outage.where})
         names = {outage.name for outage in found}
         self.since_us = {name: at for name, at in self.since_us.items() if name in names}
         return [
@@ -82,13 +93,15 @@ class Watch:
     def _dark(self, traffic: Traffic, now_us: int, explained: set[str]) -> list[_Outage]:
         came, unseen = traffic.mirrored(now_us - WINDOW_US)
         is_dark = (unseen >= MISSING_MIN) & (unseen > SHARE_MIN * came)
+        came_lately, unseen_lately = traffic.mirrored(now_us - LATELY_US)
+        is_dark &= unseen_lately > SHARE_MIN * came_lately
         if not is_dark.any():
             return []
         found: list[_Outage] = []
         for collector, rows in self._exporters.items():
-            active = rows[came[rows] > 0]
-            dark = active[is_dark[active]]
-            if len(dark) > 1 and len(dark) >= OF_COLLECTOR_MIN * len(active):
+            suspect = rows[unseen[rows] > 0]
+            dark = suspect[is_dark[suspect]]
+            if len(dark) > max(1, OF_ALL_MIN * len(rows)) and len(dark) >= OF_COLLECTOR_MIN * len(suspect):
                 where = self._where(collector)
                 if collector not in explained:
                     note = "copies of most of its switches are missing"
@@ -101,6 +114,19 @@ class Watch:
                 note = f"{unseen[row] / came[row]:.0%} of its mirror copies are missing"
                 where = frozenset({name})
                 found.append(_Outage("mirror_outage", name, where, int(unseen[row]), int(came[row]), note))
+        return found
+
+    def _gone(self, traffic: Traffic, now_us: int, explained: set[str]) -> list[_Outage]:
+        """Switches that were seen and are not any more: where several could have been passed instead, it
+        does not show which copy is missing."""
+        before, _ = traffic.mirrored(0)
+        lately, _ = traffic.mirrored(now_us - WINDOW_US)
+        found = []
+        for row in np.flatnonzero(lately == 0).tolist():
+            name = self.terrain.switch_name(row)
+            if name not in explained and (before[row] >= GONE_MIN or name in self.since_us):
+                note = "none of its mirror copies comes any more"
+                found.append(_Outage("mirror_outage", name, frozenset({name}), 0, 0, note))
         return found
 
     def snapshot(self) -> dict[str, int]:
