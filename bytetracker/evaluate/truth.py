@@ -88,20 +88,28 @@ def nodes_of(element: str) -> frozenset[str]:
 
 def cause_of(number: int, spec: FaultSpec, start_us: int, run_end_us: int, fabric: Fabric) -> Cause:
     """The cause that an injected specification is."""
+    names = _names(spec, fabric)
+    rule = _rule(spec, names, fabric)
+    end_us = run_end_us if spec.for_s is None else min(run_end_us, start_us + round(spec.for_s * 1e6))
+    return Cause(number, spec, start_us, end_us, tier_of(spec.element, fabric), rule, names)
+
+
+def _rule(spec: FaultSpec, names: Names, fabric: Fabric) -> Rule:
     element, rule = fabric.element(spec.element), RULES[spec.kind]
     if spec.kind == "reboot" and isinstance(element, Switch):
-        rule = SWITCH_REBOOT
+        return SWITCH_REBOOT
     if spec.kind == "mirror_outage" and isinstance(element, Collector):
-        rule = COLLECTOR_OUTAGE
-    names = _names(spec, fabric)
+        return COLLECTOR_OUTAGE
     if names.is_link and names.switches & fabric.server_by_name.keys():
         # The ToR sees the probe and no reply: a lossy cable and a silent server look the same.
         rule = replace(rule, families=rule.families | HOST)
     if names.is_link and names.switches & fabric.prober_by_name.keys():
         # A Prober whose cable is cut cannot be told from a Prober that sends nothing.
         rule = replace(rule, families=rule.families | {"prober_outage"})
-    end_us = run_end_us if spec.for_s is None else min(run_end_us, start_us + round(spec.for_s * 1e6))
-    return Cause(number, spec, start_us, end_us, tier_of(spec.element, fabric), rule, names)
+    if spec.kind == "flip" and isinstance(element, Link) and element.to_name not in fabric.switch_by_name:
+        # Behind the last mirror: nobody sees what was altered there.
+        rule = replace(rule, expected="may")
+    return rule
 
 
 def with_whole_pods(

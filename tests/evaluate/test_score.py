@@ -145,6 +145,8 @@ def test_two_altered_probes_are_enough_to_be_seen_and_five_lost_ones() -> None:
     assert judge([cause(UP)], [], [hit(5)]).causes[0].observable
     assert not judge([cause(UP)], [], [hit(4)]).causes[0].observable
     assert not judge([cause("mirror_loss:leaf-1-1:rate=0.5")], [], [hit()]).causes[0].observable
+    behind_the_last_mirror = cause("flip:tor-1-1~server-1-1-1:rate=0.1")
+    assert not judge([behind_the_last_mirror], [], [FaultTally(altered=9)]).causes[0].observable
 
 
 def test_a_second_fault_about_the_same_cause_is_extra() -> None:
