@@ -23,12 +23,14 @@ NETWORK_KINDS = DROPS | ASTRAY | {"alteration"}
 class Rule:
     """families: kinds of event that are right. hits: probes (of mirrors: copies) that it must have harmed to
     be observable. expected: whether somebody has to report it, or may. beside: kinds that may be said of the
-    same element too, and are neither right nor wrong."""
+    same element too, and are neither right nor wrong. costs_probes: whether probes are lost or altered by it
+    (or not answered), or only copies lost and probes not sent."""
 
     families: frozenset[str]
     hits: int = LOSSES_MIN
     expected: Expected = "yes"
     beside: frozenset[str] = frozenset()
+    costs_probes: bool = True
 
 
 RULES: dict[str, Rule] = {
@@ -48,11 +50,11 @@ RULES: dict[str, Rule] = {
     "mirror_loss": Rule(MIRROR, expected="may"),
     "mirror_truncate": Rule(MIRROR, expected="may"),
     "mirror_corrupt": Rule(MIRROR, expected="may"),
-    "mirror_outage": Rule(MIRROR),
-    "prober_outage": Rule(PROBER),
+    "mirror_outage": Rule(MIRROR, costs_probes=False),
+    "prober_outage": Rule(PROBER, costs_probes=False),
     "clock_skew": Rule(frozenset(), expected="may"),
 }
 #: A switch that reboots is a switch that is down.
 SWITCH_REBOOT = RULES["switch_down"]
 #: A collector that is silent is a source that is silent.
-COLLECTOR_OUTAGE = Rule(MIRROR | {"source_silent"})
+COLLECTOR_OUTAGE = Rule(MIRROR | {"source_silent"}, costs_probes=False)

@@ -143,7 +143,7 @@ def _cause_score(cause: Cause, tally: FaultTally, fault: Found | None) -> CauseS
         correct_bits=_bits_right(cause, last),
         onset_to_fault_ms=since(cause.start_us),
         first_hit_to_fault_ms=since(nth_us(tally, 1)),
-        fifth_loss_to_fault_ms=since(nth_us(tally, needed)),
+        fifth_loss_to_fault_ms=since(nth_us(tally, needed)) if cause.rule.costs_probes else None,
     )
 
 
@@ -160,8 +160,10 @@ def _bits_right(cause: Cause, logged: LoggedEvent) -> bool | None:
 
 
 def _suspects(fault: Found, cause: Cause | None) -> list[tuple[float, bool]]:
+    """Names of one and the same answer count as one suspect."""
     last = fault.live[-1] if cause is None else fault.last_until(cause.end_us + GRACE_US)
-    return [
-        (float(s["confidence"]), cause is not None and s["element"] in cause.names.exact)
-        for s in last.event["suspects"]
-    ]
+    exact = cause.names.exact if cause is not None else frozenset()
+    suspects = [(str(s["element"]), float(s["confidence"])) for s in last.event["suspects"]]
+    right = sum(confidence for element, confidence in suspects if element in exact)
+    wrong = [(confidence, False) for element, confidence in suspects if element not in exact]
+    return ([(min(1.0, right), True)] if right else []) + wrong

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bytetracker.evaluate.rules import COLLECTOR_OUTAGE, HOST, RULES, SWITCH_REBOOT, Rule
+from bytetracker.evaluate.rules import COLLECTOR_OUTAGE, DROPS, HOST, RULES, SWITCH_REBOOT, Rule
 from fabric.faults import FaultSpec
 from fabric.model import (
     CHIP_SEPARATOR,
@@ -107,9 +107,16 @@ def _rule(spec: FaultSpec, names: Names, fabric: Fabric) -> Rule:
         # A Prober whose cable is cut cannot be told from a Prober that sends nothing.
         rule = replace(rule, families=rule.families | {"prober_outage"})
     if spec.kind == "flip" and isinstance(element, Link) and element.to_name not in fabric.switch_by_name:
-        # Behind the last mirror: nobody sees what was altered there.
-        rule = replace(rule, expected="may")
+        # Behind the last mirror nobody sees what was altered, at most that what was altered is missing.
+        rule = replace(rule, expected="may", families=rule.families | DROPS)
+    if spec.kind == "flip" and not names.is_link and _is_tor(names, fabric):
+        # So it is with half of what a ToR alters.
+        rule = replace(rule, beside=DROPS)
     return rule
+
+
+def _is_tor(names: Names, fabric: Fabric) -> bool:
+    return any(fabric.switch_by_name[name].tier == "tor" for name in names.switches)
 
 
 def with_whole_pods(

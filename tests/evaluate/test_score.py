@@ -204,3 +204,7 @@ def test_calibration_counts_every_suspect_of_every_network_fault() -> None:
     ]
     result = judge([cause(UP)], events)
     assert sorted(result.suspects) == [(0.3, False), (0.7, True), (0.9, False)]
+    # A cable that is cut has two names, and either is right.
+    both = [said(8, ("leaf-1-1~spine-1", 0.5), ("spine-1~leaf-1-1", 0.25), ("leaf-1-1", 0.25))]
+    result = judge([cause("link_down:leaf-1-1~spine-1")], both)
+    assert sorted(result.suspects) == [(0.25, False), (0.75, True)]
