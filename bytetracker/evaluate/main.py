@@ -17,6 +17,7 @@ from bytetracker.evaluate.report import report_document, scenario_document
 from bytetracker.evaluate.run import run_scenario
 from bytetracker.evaluate.scenario import Scenario, dump_scenarios
 from bytetracker.evaluate.screen import print_scenarios, print_summary, print_trace
+from bytetracker.evaluate.suites import DEFAULT_SEED, SUITES
 
 WIDTH_MIN = 160  # of tables, where the output is no terminal
 
@@ -122,7 +123,8 @@ def _print_crashes(console: Console, crashed: Sequence[dict[str, Any]]) -> None:
 def _print_seeds(console: Console, entries: Sequence[dict[str, Any]], suite: str, seed: int | None) -> None:
     """How to run again what went wrong."""
     wrong = [entry for entry in entries if _is_wrong(entry)]
-    chosen = f" --seed {1 if seed is None else seed}"
+    known = DEFAULT_SEED if suite in SUITES else None
+    chosen = f" --seed {seed or known}" if seed or known else ""
     for entry in wrong:
         console.print(
             f"not all right: {entry['name']} (seed {entry['seed']}); again alone: "

@@ -44,6 +44,7 @@ class Recipe:
     fabric: str = "demo"
     tick_ms: int = DEFAULT_TICK_MS
     partitions: int = DEFAULT_PARTITIONS
+    window_s: float | None = None  # None: by `active_s`
 
     def scenario(self, seed: int, fabric: Fabric, fabric_name: str) -> Scenario:
         """Raises NothingToDraw if the fabric has no such element."""
@@ -61,7 +62,7 @@ class Recipe:
             interval_us=self.interval_us,
             tick_ms=self.tick_ms,
             partitions=self.partitions,
-            window_s=min(max(DEFAULT_WINDOW_S, self.active_s / 3), WINDOW_S_MAX),
+            window_s=self.window_s or min(max(DEFAULT_WINDOW_S, self.active_s / 3), WINDOW_S_MAX),
         )
 
 

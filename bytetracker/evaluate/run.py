@@ -28,8 +28,6 @@ from streams.settings import JoinSettings
 
 #: Simulated runs begin at this time.
 START_US = 1_763_840_000_000_000
-#: The pipeline is stepped on after the sources have ended, until everything that is open has closed.
-DRAIN_STEPS = 3
 
 #: Gets the simulated seconds done so far.
 Progress = Callable[[float], None]
@@ -79,9 +77,7 @@ class _Run:
 
     def outcome(self) -> Outcome:
         counts = self._simulation().run(self._scenario.duration_s)
-        run_end_us = self.now_us
-        for _ in range(DRAIN_STEPS):
-            self._wait(self._scenario.tick_ms / 1_000)
+        run_end_us = START_US + round(self._scenario.duration_s * 1e6)
         causes = [
             cause_of(number, spec, start_us, run_end_us, self._fabric)
             for number, (spec, start_us) in enumerate(self._injected)
@@ -92,12 +88,14 @@ class _Run:
         )
         methods: list[Method] = [*self._by_slot, *self._by_window]
         said = {OURS: self._events, **{method.name: method.events for method in methods}}
+        # What is said once no probe is sent any more is about a network that was switched off.
+        said = {name: [e for e in events if e.log_us <= run_end_us] for name, events in said.items()}
         return Outcome(
             scenario=self._scenario,
             causes=tuple(causes),
             tallies=tuple(tallies),
             scores={name: score(causes, tallies, group_events(events)) for name, events in said.items()},
-            events=tuple(self._events),
+            events=tuple(said[OURS]),
             probes=counts.probes_sent,
             digests=counts.digests_sent,
             dead_letters=self.pipeline.dead_letters,
