@@ -8,7 +8,7 @@ from bytetracker.evaluate.events import group_events
 from bytetracker.evaluate.pipeline import LoggedEvent
 from bytetracker.evaluate.score import Score, score
 from bytetracker.evaluate.tally import FaultTally
-from bytetracker.evaluate.truth import Cause, cause_of
+from bytetracker.evaluate.truth import Cause, cause_of, with_whole_pods
 from fabric.faults import parse_spec
 from fabric.inventory import load_fabric
 
@@ -208,3 +208,18 @@ def test_calibration_counts_every_suspect_of_every_network_fault() -> None:
     both = [said(8, ("leaf-1-1~spine-1", 0.5), ("spine-1~leaf-1-1", 0.25), ("leaf-1-1", 0.25))]
     result = judge([cause("link_down:leaf-1-1~spine-1")], both)
     assert sorted(result.suspects) == [(0.25, False), (0.75, True)]
+
+
+def test_a_pod_whose_leaves_are_all_down_is_one_cause() -> None:
+    leaves = [cause(f"switch_down:leaf-1-{i}", i) for i in (1, 2, 3, 4)]
+    other = cause("switch_down:leaf-2-1", 5)
+    causes, tallies = with_whole_pods([*leaves, other], [hit(10) for _ in range(5)], DEMO)
+    assert [each.spec.text for each in causes] == ["pod_down:pod-1", "switch_down:leaf-2-1"]
+    assert [tally.lost for tally in tallies] == [40, 10]
+    pod, leaf = judge(
+        causes, [said(8, ("pod-1", 0.9)), said(8, ("leaf-2-1", 0.9), fault="f2")], tallies
+    ).causes
+    assert pod.correct_link and leaf.correct_link
+    assert not judge(causes, [said(8, ("leaf-1-1", 0.9))], tallies).causes[0].correct_link
+    kept, _ = with_whole_pods(leaves[:3], [hit() for _ in range(3)], DEMO)
+    assert len(kept) == 3
