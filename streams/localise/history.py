@@ -44,7 +44,7 @@ class Traffic:
     def __init__(self, terrain: Terrain) -> None:
         self._terrain = terrain
         self._slots: deque[_Slot] = deque()
-        self._length_us = 0
+        self.length_us = 0
         self._big = np.zeros(terrain.links, np.int64)
         self._small = np.zeros(terrain.links, np.int64)
 
@@ -66,7 +66,7 @@ class Traffic:
         )
 
     def _change(self, counts: SlotCounts, sign: int) -> None:
-        self._length_us += sign * counts.length_us
+        self.length_us += sign * counts.length_us
         self._big[counts.links] += sign * counts.big
         self._small[counts.links] += sign * counts.small
 
@@ -86,7 +86,7 @@ class Traffic:
             known_us += slot.counts.length_us
         rest_us = until_us - since_us - known_us
         if rest_us > _UNKNOWN_MIN_US:
-            usual = rest_us / max(1, self._length_us)
+            usual = rest_us / max(1, self.length_us)
             big += self._big[links] * usual
             small += self._small[links] * usual
         return big, small

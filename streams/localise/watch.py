@@ -18,6 +18,8 @@ LATELY_US = 1_000_000
 SHARE_MIN, MISSING_MIN = 0.10, 30
 #: A switch of which so many copies were seen lately, and none now, has fallen silent.
 GONE_MIN = 300
+#: There are as many copies of all switches as usual, or less than usual by no more than this share.
+GOING_ON_MIN = 0.7
 #: If so many of a collector's exporters of which copies are missing are dark at once, and so many of all
 #: its exporters, it is the collector.
 OF_COLLECTOR_MIN = 0.5
@@ -121,6 +123,9 @@ class Watch:
         does not show which copy is missing."""
         before, _ = traffic.mirrored(0)
         lately, _ = traffic.mirrored(now_us - WINDOW_US)
+        share = WINDOW_US / max(WINDOW_US, traffic.length_us)
+        if lately.sum() < GOING_ON_MIN * share * before.sum():
+            return []  # probing itself has ended, or rests
         found = []
         for row in np.flatnonzero(lately == 0).tolist():
             name = self.terrain.switch_name(row)
