@@ -33,6 +33,7 @@ def evaluate_suite(
 ) -> int:
     """Run, print, write. Returns how many scenarios crashed."""
     console = Console(width=None if sys.stdout.isatty() else WIDTH_MIN)
+    console.print(f"suite {suite}{_seed_words(suite, seed)}: {len(scenarios)} scenarios", highlight=False)
     with _progress(scenarios) as progress:
         task = progress.tasks[0].id
 
@@ -86,6 +87,12 @@ def _traced(scenario: Scenario, console: Console, tell: Any) -> dict[str, Any]:
     return scenario_document(outcome)
 
 
+def _seed_words(suite: str, seed: int | None) -> str:
+    """The option that chooses the seed again; scenarios of files have their own."""
+    chosen = DEFAULT_SEED if seed is None and suite in SUITES else seed
+    return "" if chosen is None else f" --seed {chosen}"
+
+
 def _is_wrong(entry: dict[str, Any]) -> bool:
     return "error" in entry or bool(
         entry["correct_link"] is False
@@ -123,12 +130,10 @@ def _print_crashes(console: Console, crashed: Sequence[dict[str, Any]]) -> None:
 def _print_seeds(console: Console, entries: Sequence[dict[str, Any]], suite: str, seed: int | None) -> None:
     """How to run again what went wrong."""
     wrong = [entry for entry in entries if _is_wrong(entry)]
-    known = DEFAULT_SEED if suite in SUITES else None
-    chosen = f" --seed {seed or known}" if seed or known else ""
     for entry in wrong:
         console.print(
             f"not all right: {entry['name']} (seed {entry['seed']}); again alone: "
-            f"bytetracker evaluate --suite {suite}{chosen} --only {entry['name']}",
+            f"bytetracker evaluate --suite {suite}{_seed_words(suite, seed)} --only {entry['name']}",
             highlight=False,
             soft_wrap=True,
         )
