@@ -50,7 +50,7 @@ TROUBLE = Traffic(
     late=0.01,
 )
 #: Outputs of the last slots appear within this of the last message.
-SETTLE_S = 40.0
+SETTLE_S = 120.0
 
 Logs = list[list[LogMessage]]
 
