@@ -23,8 +23,8 @@ from tests.pipeline.commands import Command, ask_store
 pytestmark = [pytest.mark.root, pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(420)]
 
 FABRIC = builtin_fabric("lab")
-#: 600 probes/s: 1 % loss of a link takes a few seconds to show.
-INTERVAL_MS = 50
+#: 300 probes/s, half of them over each spine: 1 % loss of that link takes a few seconds to show.
+INTERVAL_MS = 100
 FIRST_AFTER_S, BETWEEN_S, LAST_S = 3, 6, 10
 #: A probe may be under way when a fault begins, and a fault may be noted a moment after it began.
 SLACK_S = 1.0
@@ -43,7 +43,7 @@ class Injected:
 
 FAULTS = (
     Injected("loss of 10 %", "loss:leaf-2-1~tor-2-2:rate=0.1", 8),
-    Injected("loss of 1 %", "loss:border-1~spine-1:rate=0.01", 14),
+    Injected("loss of 1 %", "loss:border-1~spine-1:rate=0.01", 16),
     Injected("loss of replies", "loss:leaf-1-2~spine-2:rate=0.1", 8),
     Injected("black hole", "black_hole:border-1~spine-2:share=0.2", 8),
     Injected("bit flip", f"flip:leaf-2-2~tor-2-1:rate=0.2,offset={FLIPPED_BYTE},mask=0x{FLIPPED_MASK:x}", 8),
