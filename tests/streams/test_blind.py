@@ -80,6 +80,16 @@ FOUND = {
         ("network_loss", {"leaf-1-1~spine-1"}),
         ("network_loss", {"spine-3~leaf-2-2"}),
     ],
+    # The losses of the chip lie on ways across the first link, too: its pairs of chips must not stand for it.
+    (
+        "loss:border-2~spine-3:rate=0.53,after=3",
+        "loss:spine-2/lc-1:rate=0.08,after=3",
+        "loss:tor-2-1~leaf-2-3:rate=0.3,after=3",
+    ): [
+        ("network_loss", {"border-2~spine-3"}),
+        ("network_loss", {"spine-2/lc-1"}),
+        ("network_loss", {"tor-2-1~leaf-2-3"}),
+    ],
     (
         "loss:spine-7:rate=0.3,after=3",
         "loss:leaf-1-3~tor-1-2:rate=1,after=3",

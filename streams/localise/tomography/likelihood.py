@@ -5,8 +5,9 @@ that element's rate r, all independently; an element crossed c times takes c cha
 gain in log-likelihood of its best rate is worked out, given what is blamed already; the one with the greatest
 gain less its cost is blamed if that exceeds a bound, and with it the next best ones that share no losses with
 it or each other; then all rates and the background are fitted again, and each blame that shares losses with
-another is tried anew: it is dropped if the others explain them, exchanged if another element now does better.
-So a switch does not stay blamed for what turns out to be two of its links, nor a rack for three dead servers.
+another is tried anew: it is dropped if the others explain them, exchanged if another element now does better,
+or merged with others into what they are parts of. So a switch does not stay blamed for what turns out to be
+two of its links, nor a rack for three dead servers.
 
 Good paths speak as loudly as bad ones, which is what votes and hit ratios leave out.
 
@@ -28,6 +29,9 @@ from streams.localise.tomography.noisy_or import Losses, NoisyOr
 
 F8 = NDArray[np.float64]
 Rows = NDArray[np.intp]
+
+#: Share of the losses across an element that must lie on one that is to stand for it and others.
+COVERED = 0.95
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class LikelihoodSettings:
     screened: int = 96
     #: share of the losses across a blamed element that its rivals must be able to explain
     shared_min: float = 0.3
+    #: elements that are tried in place of several blamed ones
+    merged_max: int = 16
     #: rivals that are told
     rivals_max: int = 8
 
@@ -91,6 +97,7 @@ class _Search:
         self._bound = settings.score_min + float(np.log(max(1, len(elements))))
         self._background = settings.background
         self._blamed: dict[int, float] = {}
+        self._prior = (settings.background, settings.background_weight, settings.background_max)
 
     def run(self) -> list[Blame]:
         self._fit()
@@ -101,6 +108,7 @@ class _Search:
             self._blamed |= more
             self._fit()
             self._polish()
+            self._merge()
         return self._report()
 
     def _next(self) -> dict[int, float]:
@@ -120,7 +128,8 @@ class _Search:
             mine = self._model.paths_of(int(candidates[at]))
             if not taken[mine].any() and len(self._blamed) + len(found) < self._settings.suspects_max:
                 found[int(candidates[at])] = float(rates[at])
-                taken[mine] = True
+            # Of one that has to wait the losses wait too: a part of it would only be second best.
+            taken[mine] = True
         return found
 
     def _screen(self, survival: F8) -> F8:
@@ -160,6 +169,39 @@ class _Search:
                 self._blamed[int(candidates[strong[0]])] = float(rates[strong[0]])
             self._fit()
 
+    def _merge(self) -> None:
+        """Exchange several blames for one element that is crossed by what crosses them, if together they do
+        not explain so much more as so many causes must."""
+        blamed = list(self._blamed)
+        if len(blamed) < 2:
+            return
+        model = self._model
+        covers = np.stack([self._covering(element) for element in blamed])
+        covers[:, blamed] = False
+        several = np.flatnonzero(covers.sum(axis=0) >= 2)
+        order = np.lexsort((several, -covers[:, several].sum(axis=0)))[: self._settings.merged_max]
+        now = model.likelihood(self._blamed, self._background)
+        for element in several[order].tolist():
+            inside = [each for each, covered in zip(blamed, covers[:, element], strict=True) if covered]
+            if any(each not in self._blamed for each in inside):
+                continue
+            rates = {each: rate for each, rate in self._blamed.items() if each not in inside}
+            rates[element] = float(np.mean([self._blamed[each] for each in inside]))
+            fitted = model.fit(rates, self._background, self._prior)
+            then = model.likelihood(*fitted)
+            price = self._cost[element] - self._cost[inside].sum() - (len(inside) - 1) * self._bound
+            if then - now > price:
+                self._blamed, self._background = fitted
+                now = then
+
+    def _covering(self, element: int) -> NDArray[np.bool_]:
+        """Elements that nearly all losses across an element lie on as well: bool[e]."""
+        lost = np.zeros(self._model.paths)
+        mine = self._model.paths_of(element)
+        lost[mine] = self._model.lost[mine]
+        covering: NDArray[np.bool_] = self._model.crossing(lost, once=True) >= COVERED * lost.sum()
+        return covering
+
     def _rivals_of(self, element: int) -> tuple[Rows, F8, F8]:
         """Elements that might explain the losses across a blamed one in its stead, itself included; their
         gains and rates, were it not blamed."""
@@ -183,12 +225,7 @@ class _Search:
         return self._model.survival(rates, self._background)
 
     def _fit(self) -> None:
-        settings = self._settings
-        self._blamed, self._background = self._model.fit(
-            self._blamed,
-            self._background,
-            (settings.background, settings.background_weight, settings.background_max),
-        )
+        self._blamed, self._background = self._model.fit(self._blamed, self._background, self._prior)
 
     # -- the answer -----------------------------------------------------------------------------
 

@@ -109,6 +109,13 @@ class NoisyOr:
         gain += self._passed[candidates] * np.log1p(-rate)
         return gain
 
+    def likelihood(self, rates: Mapping[int, float], background: float) -> float:
+        """Log-likelihood of the counts, but for what neither rates nor background change."""
+        lost = float((self.lost * np.log(1 - self.survival(rates, background))).sum())
+        elements = np.array(list(rates), np.int64)
+        passed = float((self._passed[elements] * np.log1p(-np.array(list(rates.values())))).sum())
+        return lost + passed + (self._total - float(self.lost.sum())) * float(np.log1p(-background))
+
     def fit(
         self, rates: Mapping[int, float], background: float, prior: tuple[float, float, float]
     ) -> tuple[dict[int, float], float]:
