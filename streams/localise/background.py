@@ -92,7 +92,8 @@ class Background:
             came, unseen = traffic.mirrored(now_us - window_us)
             measured = (unseen + MIRROR_RATE * MIRROR_WEIGHT) / (came + MIRROR_WEIGHT)
             share = np.maximum(share, measured)
-        self.mirror_loss = share
+        # A window in which no copy was missed does not show that none ever is.
+        self.mirror_loss = np.maximum(share, MIRROR_RATE)
         came, _ = traffic.mirrored(now_us - _RECENT_US)
         self.beyond = lost_lately / np.maximum(1, came)
 

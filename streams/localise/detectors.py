@@ -22,6 +22,7 @@ from streams.localise.explain import Alarms, Cause, Scene
 from streams.localise.finding import AlteredBit, Finding
 from streams.localise.findings import ExampleStore, Reporter
 from streams.localise.history import HISTORY_US, EventLog, Traffic, TurnTraffic
+from streams.localise.placing import Placing
 from streams.localise.sequential import LOST_MIN
 from streams.localise.strays import Strays
 from streams.localise.suspicion import Suspicion, repeated
@@ -59,6 +60,7 @@ class Detectors:
         self._lost_examples = ExampleStore(terrain, _LOST)
         self._altered_examples = ExampleStore(terrain, _ALTERED)
         self._bits: deque[tuple[int, int, int, int, int, int]] = deque()
+        self._placing = Placing(terrain)
         self._strays = Strays(terrain)
         self._watch = Watch(terrain)
         self._coverage = CoverageMonitor(terrain)
@@ -73,6 +75,7 @@ class Detectors:
     def add(self, slot: WholeSlot) -> list[Finding]:
         """Take in a slot; everything that is wrong at its end."""
         counts = self._look(slot)
+        counts = replace(counts, lost=self._placing(counts.lost, counts.end_us))
         self._note_events(slot, counts)
         alarms = self._suspicion.step(counts, self._traffic)
         altered = self._alterations(counts)
@@ -213,6 +216,7 @@ class Detectors:
             "lost_examples": self._lost_examples.snapshot(),
             "altered_examples": self._altered_examples.snapshot(),
             "bits": [list(b) for b in self._bits],
+            "placing": self._placing.snapshot(),
             "strays": self._strays.snapshot(),
             "watch": self._watch.snapshot(),
             "coverage": self._coverage.snapshot(),
@@ -229,6 +233,7 @@ class Detectors:
         self._lost_examples.restore(values["lost_examples"])
         self._altered_examples.restore(values["altered_examples"])
         self._bits = deque(tuple(b) for b in values["bits"])
+        self._placing.restore(values["placing"])
         self._strays.restore(values["strays"])
         self._watch.restore(values["watch"])
         self._coverage.restore(values["coverage"])

@@ -45,6 +45,10 @@ class Terrain:
         self.at_prober: Bools = (index.link_to >= PROBER_BASE) | (index.link_from >= PROBER_BASE)
         between = (self.from_row >= 0) & (self.to_row >= 0)
         self.up: Bools = between & (index.rank[self.to_row] > index.rank[self.from_row])
+        serves = np.zeros(self.switches + 1, np.bool_)
+        serves[index.switch_row(index.server_tor)] = True
+        #: Links that a packet may have had a choice to take: not those to a ToR.
+        self.chosen: Bools = between & ~serves[self.to_row]
         self._out, self._out_start = _grouped(self.from_row, self.switches)
         self._in, self._in_start = _grouped(self.to_row, self.switches)
         self._lay_turns(fabric)

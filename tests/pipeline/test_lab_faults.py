@@ -49,6 +49,7 @@ FAULTS = (
     Injected("bit flip", f"flip:leaf-2-2~tor-2-1:rate=0.2,offset={FLIPPED_BYTE},mask=0x{FLIPPED_MASK:x}", 8),
     Injected("link down", "link_down:leaf-1-1~tor-1-2", 8),
     Injected("switch down", "switch_down:tor-1-1", 8),
+    Injected("leaf down", "switch_down:leaf-2-2", 8),
     Injected("host down", "host_down:server-2-1-1", 8),
 )
 
