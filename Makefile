@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE := not servers and not root and not slow
-CODE := bytetracker fabric producers streams schemas sinks benchmarks docs tests
+CODE := bytetracker fabric producers streams schemas sinks console alerts benchmarks docs tests
 
 .PHONY: demo lab test test-core lint check format bench servers clean
 .DELETE_ON_ERROR:

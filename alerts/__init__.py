@@ -1,0 +1,1 @@
+"""From the topic `faults` to the tools that people already use: Alertmanager and webhooks."""
