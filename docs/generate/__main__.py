@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from docs.generate import commands, evaluation, faults, metrics, options, tables, topics
+from docs.generate import commands, cookbook, evaluation, faults, metrics, options, tables, topics
 from docs.generate.markdown import Block, fill
 
 FOLDER = Path(__file__).resolve().parents[1]
@@ -17,6 +17,7 @@ def all_blocks() -> dict[str, Block]:
         **topics.blocks(),
         **tables.blocks(),
         **commands.blocks(),
+        **cookbook.blocks(),
         **faults.blocks(),
         **options.blocks(),
         **metrics.blocks(),
