@@ -56,6 +56,7 @@ class Settings(BaseSettings):
 
     inventory: str = "demo"
     partitions: int = Field(PARTITIONS_DEFAULT, ge=1, le=1024)
+    metrics_address: str = "127.0.0.1"
     kafka: dict[str, Any] = Field(default_factory=dict)
     store: dict[str, Any] = Field(default_factory=dict)
     worker: dict[str, Any] = Field(default_factory=dict)

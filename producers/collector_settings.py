@@ -21,3 +21,5 @@ class CollectorSettings:
     fanout_group: int = 0
     #: Longest time that a digest waits for others, us.
     linger_us: int = 50_000
+    #: TCP port of the Prometheus endpoint; 0: none.
+    metrics_port: int = 0

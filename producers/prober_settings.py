@@ -51,6 +51,8 @@ class ProberSettings:
     controller_age_max_s: int = 0
     #: user to become once the sockets are open; None: stay
     user: str | None = None
+    #: TCP port of the Prometheus endpoint; 0: none
+    metrics_port: int = 0
 
     def __post_init__(self) -> None:
         if not 100 <= self.tick_us <= self.lateness_max_us:

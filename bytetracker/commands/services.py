@@ -36,13 +36,12 @@ def worker(context: click.Context, config_path: Path | None) -> None:
     """Join, judge and localise; as many as there are partitions can share the work."""
     import faust  # noqa: PLC0415
 
+    from bytetracker.service.metrics import serve_metrics  # noqa: PLC0415
     from streams.app import build_app  # noqa: PLC0415
 
-    settings = load_settings(config_path).worker_settings()
-    if settings.metrics_port:
-        from prometheus_client import start_http_server  # noqa: PLC0415
-
-        start_http_server(settings.metrics_port)
+    loaded = load_settings(config_path)
+    settings = loaded.worker_settings()
+    serve_metrics("worker", loaded.metrics_address, settings.metrics_port)
     # Faust tells at length how it starts; that is wanted only when something does not.
     faust_level = "INFO" if context.find_root().params["log_level"] == "debug" else "WARN"
     faust.Worker(build_app(settings), loglevel=faust_level, redirect_stdouts=False).execute_from_commandline()

@@ -6,14 +6,17 @@ import json
 from dataclasses import asdict
 
 import click
+from prometheus_client import REGISTRY
 
 from bytetracker.run.stopping import stop_on_signals
+from bytetracker.service.metrics import serve_metrics
 from bytetracker.service.publisher import open_publisher
 from bytetracker.settings import Settings, SettingsError
 from fabric.inventory import load_fabric
 from fabric.lab.enter import open_in_namespace
 from producers.collector import Collector, CollectorOptions, wall_clock_us
 from producers.collector_settings import CollectorSettings
+from producers.metrics import count_collector
 from producers.mirror.inventory import ExporterMap, ProbeMap
 from producers.sources.ring import GRE_ONLY, RingOptions, RingSource
 from schemas import topics
@@ -27,7 +30,10 @@ def serve_collector(settings: Settings) -> None:
     fabric = load_fabric(settings.inventory)
     stop = stop_on_signals()
     source = _open_ring(options)
-    publisher = open_publisher(settings.kafka_settings(), settings.partitions, topics.DIGESTS, options.name)
+    serve_metrics("collector", settings.metrics_address, options.metrics_port)
+    publisher = open_publisher(
+        settings.kafka_settings(), settings.partitions, topics.DIGESTS, options.name, REGISTRY
+    )
     collector = Collector(
         source,
         publisher,
@@ -36,6 +42,7 @@ def serve_collector(settings: Settings) -> None:
         options=CollectorOptions(linger_us=options.linger_us),
         clock_us=wall_clock_us,
     )
+    count_collector(collector.counts, REGISTRY)
     collector.run(stop)
     counts = collector.counts
     # The last line of the output, for whoever started this process.

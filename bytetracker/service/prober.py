@@ -7,14 +7,17 @@ from functools import partial
 
 import click
 import structlog
+from prometheus_client import REGISTRY
 
 from bytetracker.planning import plan_text, prober_document
 from bytetracker.run.stopping import stop_on_signals
+from bytetracker.service.metrics import serve_metrics
 from bytetracker.service.publisher import open_publisher
 from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
 from fabric.lab.enter import open_in_namespace
 from producers.flow_watch import planned
+from producers.metrics import count_prober
 from producers.prober import ProberReport, prober_of, run_prober
 from schemas import topics
 
@@ -30,8 +33,9 @@ def serve_prober(settings: Settings, *, dry_run: bool) -> None:
         click.echo(plan_text(prober_document(fabric, [plan])))
         return
     stop = stop_on_signals()
+    serve_metrics("prober", settings.metrics_address, options.metrics_port)
     publisher = open_publisher(
-        settings.kafka_settings(), settings.partitions, topics.OUTCOMES, options.prober
+        settings.kafka_settings(), settings.partitions, topics.OUTCOMES, options.prober, REGISTRY
     )
     report = run_prober(
         options,
@@ -39,6 +43,7 @@ def serve_prober(settings: Settings, *, dry_run: bool) -> None:
         publisher,
         stop,
         read_fabric=partial(load_fabric, settings.inventory),
+        started=lambda loop: count_prober(loop.report, REGISTRY),
         opening=partial(open_in_namespace, options.namespace) if options.namespace else None,
         complain=log.warning,
     )

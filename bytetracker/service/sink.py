@@ -6,9 +6,10 @@ import json
 from dataclasses import asdict
 
 import click
-from prometheus_client import REGISTRY, start_http_server
+from prometheus_client import REGISTRY
 
 from bytetracker.run.stopping import stop_on_signals
+from bytetracker.service.metrics import serve_metrics
 from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
 from sinks.metrics import SinkMetrics
@@ -26,8 +27,7 @@ def serve_sink(settings: Settings, *, drain: bool) -> None:
     sink_settings, store_settings = settings.sink_settings(), settings.store_settings()
     fabric = load_fabric(settings.inventory)
     metrics = SinkMetrics(REGISTRY)
-    if sink_settings.metrics_port:
-        start_http_server(sink_settings.metrics_port)
+    serve_metrics("sink", settings.metrics_address, sink_settings.metrics_port)
     store = open_store(store_settings)
     try:
         if isinstance(store_settings, ChdbSettings):

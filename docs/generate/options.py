@@ -131,6 +131,7 @@ def _top_level() -> str:
     meaning = {
         "inventory": "Inventory file, or the name of a built-in fabric",
         "partitions": "Partitions of the joined topics; must be what `bytetracker topics create` made",
+        "metrics_address": "Address that the Prometheus endpoints of all parts listen on",
     }
     rows = []
     for name, field in Settings.model_fields.items():

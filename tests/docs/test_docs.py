@@ -11,20 +11,17 @@ from collections.abc import Iterator
 import click
 import pytest
 import yaml
-from prometheus_client import CollectorRegistry
-from prometheus_client.metrics import MetricWrapperBase
 
 from bytetracker.cli import main
 from bytetracker.run.report import RunReport
 from bytetracker.settings import Settings, load_settings
 from docs.generate.commands import commands
+from docs.generate.metrics import metrics
 from docs.generate.options import SECTIONS, default_text
 from fabric.faults import KINDS, parse_spec
 from fabric.inventory import load_fabric
 from producers.plan_settings import PlanSettings
 from schemas.topics import all_topics
-from sinks.metrics import SinkMetrics
-from streams import metrics as worker_metrics
 from streams.verdict import Verdict
 from tests.docs.pages import DOCS, ROOT, Page, page, pages
 
@@ -106,11 +103,10 @@ def test_every_section_of_the_file_is_documented() -> None:
 
 def test_every_metric_is_documented() -> None:
     text = page("docs/metrics.md").text
-    metrics = [*vars(worker_metrics).values(), *vars(SinkMetrics(CollectorRegistry())).values()]
-    names = [metric._name for metric in metrics if isinstance(metric, MetricWrapperBase)]
-    assert names
-    for name in names:
-        assert re.search(rf"\| `{name}(_total)?` \|", text), name
+    documented = [each for part in metrics().values() for each in part]
+    assert documented
+    for each in documented:
+        assert re.search(rf"^\| `{each.name}` \| {each.kind} \|", text, re.MULTILINE), each.name
 
 
 def test_every_topic_reason_and_verdict_is_documented() -> None:
