@@ -83,7 +83,7 @@ class Detectors:
         self._strays.add(slot)
         found += self._strays.findings(counts.length_us)
         found += self._watch.findings(
-            slot.silent_sources, self._traffic, counts.end_us, counts.slot_us, calm=not found
+            slot.silent_sources, self._traffic, counts.end_us, counts.slot_us, found, self._lost
         )
         seen = {name for finding in found for name in finding.where}
         found += [f for f in self._blind.findings(counts.end_us) if not _names_of(f) & seen]
@@ -164,7 +164,10 @@ class Detectors:
 
     def _alterations(self, counts: SlotCounts) -> list[Finding]:
         since_us = counts.end_us - ALTERED_WINDOW_US
-        alarms = repeated(self._altered, self._terrain, self._altered_turns, since_us, ALTERED_MIN)
+        mirror_loss = self._suspicion.background.mirror_loss
+        alarms = repeated(
+            self._altered, self._terrain, self._altered_turns, since_us, ALTERED_MIN, mirror_loss
+        )
         if not (alarms.cells or alarms.switches):
             return []
         scene = Scene(

@@ -72,7 +72,7 @@ class Traffic:
 
     def passed(self, links: I4, since_us: int, until_us: int) -> tuple[F8, F8]:
         """Big and small packets that passed each of some links: i4[n] -> f8[n], f8[n]. What lies before
-        the slots at hand is taken to have been as they are."""
+        the slots at hand is taken to have been as those of them are that lie between the two times."""
         big, small = np.zeros(len(links)), np.zeros(len(links))
         known_us = 0
         for slot in reversed(self._slots):
@@ -86,9 +86,12 @@ class Traffic:
             known_us += slot.counts.length_us
         rest_us = until_us - since_us - known_us
         if rest_us > _UNKNOWN_MIN_US:
-            usual = rest_us / max(1, self.length_us)
-            big += self._big[links] * usual
-            small += self._small[links] * usual
+            # What passed after that stretch of time may be the end of a fault, and says nothing of it.
+            alike = (
+                (big, small, known_us) if known_us else (self._big[links], self._small[links], self.length_us)
+            )
+            usual = rest_us / max(1, alike[2])
+            big, small = big + alike[0] * usual, small + alike[1] * usual
         return big, small
 
     def before(self, links: I4, until_us: int) -> F8:

@@ -4,6 +4,9 @@ The join remembers the way of a flow for a few seconds (streams.flows). A flow o
 outlives that: from then on only the last switch that saw it is known. But its first losses were placed, and
 the later ones have the same cause. So what one switch loses on one leg goes on where it began, until it
 stops. Only links that a packet may choose between matter: on the others the join needs no memory.
+
+A switch that loses on most of its links is not such a case: where its first losses were says nothing of where
+the others would have gone, and to put them there would make some links look worse than their sisters.
 """
 
 from __future__ import annotations
@@ -24,6 +27,10 @@ from streams.localise.terrain import Terrain
 KEEP_US = 15_000_000
 #: Losses count half as much after so long.
 HALF_US = 2_000_000
+#: So many losses, faded, are a beginning; they lie on at most this share of the links that the switch may
+#: choose between, and on one of them in any case.
+LOST_MIN = 2.5
+LINKS_SHARE = 0.25
 #: Legs that go the same way: probes, in a tunnel or not.
 _ALIKE: dict[int, int] = {Leg.PROBE: Leg.ENCAPSULATED, Leg.ENCAPSULATED: Leg.PROBE}
 
@@ -58,10 +65,12 @@ class Placing:
     def _placed(self, cell: int, leg: int, count: int, end_us: int) -> list[tuple[int, int, int]]:
         """A spot beyond a switch as spots on its links; as it is if nothing is known."""
         switch = cell - self.terrain.links
-        known = self.lost.get((switch, leg)) or self.lost.get((switch, _ALIKE.get(leg, leg)))
-        if not known:
-            return [(cell, leg, count)]
+        known = self.lost.get((switch, leg)) or self.lost.get((switch, _ALIKE.get(leg, leg))) or {}
         shares = {link: _faded(*each, end_us) for link, each in sorted(known.items())}
+        out = self.terrain.out_links(switch)
+        links_max = max(1.0, LINKS_SHARE * np.count_nonzero(self.terrain.chosen[out]))
+        if len(shares) > links_max or sum(shares.values()) < LOST_MIN:
+            return [(cell, leg, count)]
         parts = split(count, shares)
         for link, part in parts.items():
             self._note((switch, leg), link, part, end_us)

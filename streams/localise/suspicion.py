@@ -1,13 +1,14 @@
 """Which elements lose more than is healthy: one sequential test per family of elements.
 
-Families: cells (links, and beyond switches), switches by what is lost behind them, racks (the same for the
-servers of a ToR), switches by what is lost on the way into them, chips, and pairs of chips. The wider
-families see slight losses that are spread over many links, and are weighed against the narrow ones in
-streams.localise.explain.
+Families: cells (links, and beyond switches), switches by what is lost behind them on the way to others,
+racks (the same for the servers and Probers that hang on a switch: these lose more), switches by what is lost
+on the way into them, chips, and pairs of chips. The wider families see slight losses that are spread over
+many links, and are weighed against the narrow ones in streams.localise.explain.
 """
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from typing import Any
 
@@ -28,6 +29,12 @@ F8 = NDArray[np.float64]
 #: something, is innocent again.
 QUIET_US = 15_000_000
 QUIET_INTERVALS = 5
+#: What was suspect stays so for this time after its score has fallen. A switch is crossed by more packets
+#: than each of its links, so its score falls first when all is well again; its links must not be left over as
+#: if each had a fault of its own.
+HOLD_US = 15_000_000
+#: What may happen by chance with a probability of one in a million is no fault.
+CHANCE_LOG = math.log(1e-6)
 _RECENT_US = 1_000_000
 
 _FAMILIES = ("cells", "switches", "racks", "into", "chips", "pairs")
@@ -50,6 +57,8 @@ class Suspicion:
             "pairs": SequentialTest(terrain.turns),
         }
         self._recent: deque[SlotCounts] = deque()
+        #: By family: suspects with their onset, and when their score was high last.
+        self._held: dict[str, dict[int, tuple[int, int]]] = {family: {} for family in _FAMILIES}
 
     def remember(self, counts: SlotCounts) -> None:
         """Take in a slot that has been judged already, after a restart."""
@@ -64,10 +73,10 @@ class Suspicion:
         background.look(traffic, counts, lost_behind(terrain, list(self._recent)))
         passed = counts.big.astype(np.float64) + counts.small
         rate = background.expected(counts.links.astype(np.int64))
-        to_server = terrain.to_server[counts.links]
+        to_host = self._to_host(counts.links)
         from_row = terrain.from_row[counts.links]
-        behind, behind_rate = self._per_switch(np.where(to_server, -1, from_row), passed, rate)
-        rack, rack_rate = self._per_switch(np.where(to_server, from_row, -1), passed, rate)
+        behind, behind_rate = self._per_switch(np.where(to_host, -1, from_row), passed, rate)
+        rack, rack_rate = self._per_switch(np.where(to_host, from_row, -1), passed, rate)
         into, into_rate = self._per_switch(
             np.where(self._may_come_in(counts.links), terrain.to_row[counts.links], -1), passed, rate
         )
@@ -77,7 +86,7 @@ class Suspicion:
         of_link = cell < terrain.links
         link = np.where(of_link, cell, 0)
         near = np.where(of_link, terrain.from_row[link], cell - terrain.links)
-        at_server = of_link & terrain.to_server[link]
+        at_host = of_link & self._to_host(link)
         far = np.where(of_link & self._may_come_in(link), terrain.to_row[link], -1)
 
         def cell_passed(cells: I8) -> F8:
@@ -88,14 +97,14 @@ class Suspicion:
         self._step("cells", cell, count, cell_passed, background.expected, counts)
         self._step(
             "switches",
-            *_sum(np.where(at_server, -1, near), count),
+            *_sum(np.where(at_host, -1, near), count),
             lambda s: behind[s],
             lambda s: behind_rate[s],
             counts,
         )
         self._step(
             "racks",
-            *_sum(np.where(at_server, near, -1), count),
+            *_sum(np.where(at_host, near, -1), count),
             lambda s: rack[s],
             lambda s: rack_rate[s],
             counts,
@@ -106,6 +115,10 @@ class Suspicion:
         alarms = self._alarms(counts.end_us)
         background.learn(counts, self._suspect_cells(alarms))
         return alarms
+
+    def _to_host(self, links: NDArray[np.integer]) -> NDArray[np.bool_]:
+        """Cables to servers and Probers, from their switch."""
+        return np.asarray(self.terrain.to_server[links] | self.terrain.to_prober[links])
 
     def _may_come_in(self, links: NDArray[np.integer]) -> NDArray[np.bool_]:
         """Whether links say something of the switch that they lead to: not those from servers."""
@@ -151,14 +164,7 @@ class Suspicion:
         self._tests[family].step(element, lost, passed, rate, counts.slot_us, counts.end_us)
 
     def _alarms(self, now_us: int) -> Alarms:
-        found: dict[str, dict[int, int]] = {}
-        for family, test in self._tests.items():
-            suspects = test.alarms()
-            quiet = np.array(
-                [now_us - self._quiet_us(test, int(i)) > test.last_us[i] for i in suspects], bool
-            )
-            test.forget(suspects[quiet])
-            found[family] = {int(i): test.onset_of(int(i)) for i in suspects[~quiet]}
+        found = {family: self._suspects(family, now_us) for family in _FAMILIES}
         switch = np.repeat(np.arange(self.terrain.switches), self.terrain.chips)
         return Alarms(
             cells=found["cells"],
@@ -172,6 +178,19 @@ class Suspicion:
             },
             pairs=found["pairs"],
         )
+
+    def _suspects(self, family: str, now_us: int) -> dict[int, int]:
+        """Suspects of a family, sorted, with the times at which they began."""
+        test, held = self._tests[family], self._held[family]
+        suspects = test.alarms()
+        quiet = np.array([now_us - self._quiet_us(test, int(i)) > test.last_us[i] for i in suspects], bool)
+        held |= {int(i): (test.onset_of(int(i)), now_us) for i in suspects[~quiet]}
+        test.forget(suspects[quiet])
+        over = set(suspects[quiet].tolist())
+        over |= {i for i, (_, at_us) in held.items() if now_us - at_us > HOLD_US}
+        for element in over & held.keys():
+            del held[element]
+        return {element: held[element][0] for element in sorted(held)}
 
     @staticmethod
     def _quiet_us(test: SequentialTest, element: int) -> float:
@@ -192,6 +211,10 @@ class Suspicion:
         return {
             "background": self.background.snapshot(),
             **{family: self._tests[family].snapshot() for family in _FAMILIES},
+            "held": {
+                family: [[i, *times] for i, times in sorted(self._held[family].items())]
+                for family in _FAMILIES
+            },
         }
 
     def restore(self, values: dict[str, Any]) -> None:
@@ -199,16 +222,25 @@ class Suspicion:
         self.background.restore(values["background"])
         for family in _FAMILIES:
             self._tests[family].restore(values[family])
+            self._held[family] = {i: (onset_us, at_us) for i, onset_us, at_us in values["held"][family]}
 
 
-def repeated(log: EventLog, terrain: Terrain, turn_log: EventLog, since_us: int, least: int) -> Alarms:
-    """Suspects by mere count since a time: for events that a healthy network never shows."""
+def repeated(
+    log: EventLog, terrain: Terrain, turn_log: EventLog, since_us: int, least: int, mirror_loss: F8
+) -> Alarms:
+    """Suspects by mere count since a time: for events that a healthy network never shows.
+
+    mirror_loss: f8[S], share of copies that each switch's mirror loses. Where that of k is missing, what
+    happened after k seems to have happened before it; what this explains is nobody's fault.
+    """
     spots = log.since(since_us)
     cell, at = np.unique(spots.cell, return_inverse=True)
     count = np.bincount(at, spots.count, len(cell)).astype(np.int64)
     of_link = cell < terrain.links
     near = np.where(of_link, terrain.from_row[np.where(of_link, cell, 0)], cell - terrain.links)
     switch, total = _sum(near, count)
+    seeming = np.zeros(terrain.switches)
+    seeming[switch] = mirror_loss[switch] * total
     turns = turn_log.since(since_us)
     turn = np.unique(turns.cell)
     sure = turn[
@@ -218,17 +250,41 @@ def repeated(log: EventLog, terrain: Terrain, turn_log: EventLog, since_us: int,
     def begun(places: I8, of: EventLog) -> int:
         return of.span(places, since_us)[0]
 
+    def seeming_beyond(row: int) -> float:
+        far = terrain.to_row[terrain.out_links(row)]
+        return float(seeming[far[far >= 0]].sum())
+
+    behind = {
+        row: number
+        for row, number in zip(switch.tolist(), total.tolist(), strict=True)
+        if number >= least and not _explains(seeming_beyond(row), number)
+    }
+    cells = []
+    for c, number in zip(cell.tolist(), count.tolist(), strict=True):
+        far = int(terrain.to_row[c]) if c < terrain.links else -1
+        expected = (
+            seeming_beyond(c - terrain.links) if c >= terrain.links else seeming[far] if far >= 0 else 0
+        )
+        if number >= least and not _explains(float(expected), number):
+            cells.append(c)
     chips: dict[tuple[int, int], int] = {}
-    for row in switch[total >= least].tolist():
+    for row in behind:
         if terrain.turn_base[row] >= 0:
             begin = begun(cell[near == row], log)
             chips |= {(row, chip): begin for chip in range(int(terrain.chips[row]))}
     return Alarms(
-        cells={int(c): begun(np.array([c]), log) for c in cell[count >= least].tolist()},
-        switches={int(s): begun(cell[near == s], log) for s in switch[total >= least].tolist()},
+        cells={c: begun(np.array([c]), log) for c in cells},
+        switches={s: begun(cell[near == s], log) for s in behind},
         chips=chips,
         pairs={int(t): begun(np.array([t]), turn_log) for t in sure.tolist()},
     )
+
+
+def _explains(expected: float, count: int) -> bool:
+    """Whether so many events may be chance: the tail of a Poisson distribution, by Chernoff's bound."""
+    if count <= expected or expected <= 0:
+        return expected > 0
+    return count - expected + count * math.log(expected / count) > CHANCE_LOG
 
 
 def _sum(row: NDArray[np.integer], count: I8) -> tuple[I8, I8]:

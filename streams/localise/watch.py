@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from streams.localise.finding import Finding, Kind
-from streams.localise.history import Traffic
+from streams.localise.history import EventLog, Traffic
 from streams.localise.terrain import Terrain
 
 WINDOW_US = 3_000_000
@@ -20,6 +20,8 @@ SHARE_MIN, MISSING_MIN = 0.10, 30
 GONE_MIN = 300
 #: There are as many copies of all switches as usual, or less than usual by no more than this share.
 GOING_ON_MIN = 0.7
+#: What is lost is less than this share of what used to come to a switch: it is not missing for that.
+LOST_SHARE = 0.5
 #: If so many of a collector's exporters of which copies are missing are dark at once, and so many of all
 #: its exporters, it is the collector.
 OF_COLLECTOR_MIN = 0.5
@@ -54,15 +56,23 @@ class Watch:
         self._exporters = {name: np.array(mine, np.int64) for name, mine in rows.items()}
 
     def findings(
-        self, silent: Iterable[str], traffic: Traffic, now_us: int, slot_us: int, *, calm: bool
+        self,
+        silent: Iterable[str],
+        traffic: Traffic,
+        now_us: int,
+        slot_us: int,
+        others: Sequence[Finding],
+        lost: EventLog,
     ) -> list[Finding]:
-        """What is wrong at the end of a slot. `silent`: names of sources. `calm`: nothing is lost anywhere,
-        so that a switch of which no copy comes any more is passed all the same."""
+        """What is wrong at the end of a slot. `silent`: names of sources. `others`: what else is wrong;
+        `lost`: what was lost where."""
         found = [self._silent(name) for name in sorted(silent)]
-        calm = calm and not found
+        no_source_silent = not found
         found += self._dark(traffic, now_us, {name for outage in found for name in outage.where})
-        if calm:
-            found += self._gone(traffic, now_us, {name for outage in found for name in outage.where})
+        if no_source_silent:
+            explained = {name for outage in found for name in outage.where} | _touched(others)
+            lost_lately = int(lost.since(now_us - WINDOW_US).count.sum())
+            found += self._gone(traffic, now_us, explained, lost_lately)
         names = {outage.name for outage in found}
         self.since_us = {name: at for name, at in self.since_us.items() if name in names}
         return [
@@ -118,9 +128,10 @@ class Watch:
                 found.append(_Outage("mirror_outage", name, where, int(unseen[row]), int(came[row]), note))
         return found
 
-    def _gone(self, traffic: Traffic, now_us: int, explained: set[str]) -> list[_Outage]:
+    def _gone(self, traffic: Traffic, now_us: int, explained: set[str], lost: int) -> list[_Outage]:
         """Switches that were seen and are not any more: where several could have been passed instead, it
-        does not show which copy is missing."""
+        does not show which copy is missing. Packets must still pass them: far fewer are lost than used to
+        come there, and no fault touches them."""
         before, _ = traffic.mirrored(0)
         lately, _ = traffic.mirrored(now_us - WINDOW_US)
         share = WINDOW_US / max(WINDOW_US, traffic.length_us)
@@ -129,7 +140,9 @@ class Watch:
         found = []
         for row in np.flatnonzero(lately == 0).tolist():
             name = self.terrain.switch_name(row)
-            if name not in explained and (before[row] >= GONE_MIN or name in self.since_us):
+            if name in explained or lost > LOST_SHARE * share * before[row]:
+                continue
+            if before[row] >= GONE_MIN or name in self.since_us:
                 note = "none of its mirror copies comes any more"
                 found.append(_Outage("mirror_outage", name, frozenset({name}), 0, 0, note))
         return found
@@ -141,3 +154,10 @@ class Watch:
     def restore(self, values: dict[str, int]) -> None:
         """Reverse of `snapshot`."""
         self.since_us = dict(values)
+
+
+def _touched(findings: Sequence[Finding]) -> set[str]:
+    """Names of elements that findings are about, and of the nodes that their links join."""
+    names = {name for finding in findings for name in finding.where}
+    names |= {name for finding in findings for name, _ in finding.suspects}
+    return names | {end for name in names for end in name.replace("<>", "~").split("~")}

@@ -13,7 +13,7 @@ from streams.localise.counts import Spots
 from streams.localise.placing import KEEP_US, Placing, split
 from streams.localise.terrain import Terrain
 
-TERRAIN = Terrain(builtin_fabric("lab"))
+TERRAIN = Terrain(builtin_fabric("demo"))  # borders choose between eight spines
 SLOT_US = 250_000
 
 
@@ -81,6 +81,21 @@ def test_several_links_share_by_what_they_lost_lately() -> None:
         placed(placing, slot * SLOT_US, (second, Leg.PROBE, 10))
     rows = placed(placing, 62 * SLOT_US, (beyond("border-1"), Leg.PROBE, 8))
     assert rows == [(second, Leg.PROBE, 8)]
+
+
+def test_what_a_switch_loses_on_many_links_is_not_laid_to_the_first_of_them() -> None:
+    placing = Placing(TERRAIN)
+    for spine in (1, 2, 3):
+        placed(placing, SLOT_US, (link(f"border-1~spine-{spine}"), Leg.PROBE, 5))
+    row = (beyond("border-1"), Leg.PROBE, 8)
+    assert placed(placing, SLOT_US, row) == [row]
+
+
+def test_one_loss_is_no_beginning() -> None:
+    placing = Placing(TERRAIN)
+    placed(placing, SLOT_US, (link("border-1~spine-1"), Leg.PROBE, 2))
+    row = (beyond("border-1"), Leg.PROBE, 8)
+    assert placed(placing, SLOT_US, row) == [row]
 
 
 def test_a_restored_one_goes_on_alike() -> None:
