@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from clickhouse_driver.bufferedreader import BufferedSocketReader
@@ -25,6 +27,9 @@ from sinks.store import Columns, QueryResult, StoreError
 logging.getLogger("clickhouse_driver.columns.service").setLevel(logging.ERROR)
 
 _BUFFER_BYTES = 1 << 20
+
+#: A file of revision 0 says `DateTime` of every DateTime, whatever its zone; what it carries is UTC.
+_WITHOUT_ZONE = re.compile(r"DateTime(?![\w(])")
 
 
 class _ServerInfo:
@@ -82,7 +87,22 @@ def decode_blocks(data: bytes) -> QueryResult:
         names = tuple(name for name, _ in block.columns_with_types)
         types = tuple(kind for _, kind in block.columns_with_types)
         rows.extend(block.get_rows())
+    zoneless = {at for at, kind in enumerate(types) if _WITHOUT_ZONE.search(kind)}
+    if zoneless:
+        rows = [tuple(_in_utc(v) if at in zoneless else v for at, v in enumerate(row)) for row in rows]
     return QueryResult(names, types, rows)
+
+
+def _in_utc(value: Any) -> Any:
+    """Points in time with their zone, also within arrays, tuples and maps."""
+    match value:
+        case datetime() if value.tzinfo is None:
+            return value.replace(tzinfo=UTC)
+        case list() | tuple():
+            return type(value)(_in_utc(each) for each in value)
+        case dict():
+            return {_in_utc(key): _in_utc(each) for key, each in value.items()}
+    return value
 
 
 def _at_end(source: _Given, reader: BufferedSocketReader) -> bool:

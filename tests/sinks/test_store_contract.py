@@ -51,6 +51,16 @@ def everything() -> dict[str, np.ndarray]:
     }
 
 
+def test_points_in_time_have_their_zone_whatever_their_resolution(empty_store: Store) -> None:
+    at = "toDateTime64('2026-03-09 10:42:17.5', 6, 'UTC')"
+    (row,) = empty_store.query(
+        f"SELECT toStartOfMinute({at}), [toStartOfHour({at})], tuple(toDateTime({at}, 'UTC'), 1), "
+        f"CAST(NULL AS Nullable(DateTime('UTC')))"
+    ).rows
+    minute = datetime(2026, 3, 9, 10, 42, tzinfo=UTC)
+    assert row == (minute, [minute.replace(minute=0)], (minute.replace(second=17), 1), None)
+
+
 def test_values_come_back_as_they_went_in(empty_store: Store) -> None:
     empty_store.execute(_TABLE)
     assert empty_store.insert("everything", everything()) == 2
