@@ -18,6 +18,9 @@ from schemas.nodes import PROBER_BASE, SERVER_BASE
 
 Where = tuple[str | int, ...]
 
+#: Stands in an imported inventory where the import knew nothing (see fabric.importing).
+GAP = "MISSING"
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 #: Which fields a dialect has room for a port number in.
@@ -73,6 +76,8 @@ def _names_and_numbers(fabric: Fabric) -> Iterator[Problem]:
         taken_numbers: dict[int, str] = {}
         for row, element in enumerate(elements):
             name, number, where = element.name, element.number, (key, row)
+            if name == GAP:
+                yield Problem(where, f"name {GAP} stands for one that is not known; write its name")
             if not _NAME.fullmatch(name):
                 yield Problem(where, f"name {name!r} may hold letters, digits and . _ - only")
             if name in taken_names:
@@ -125,6 +130,9 @@ def _targets_allowed(fabric: Fabric) -> Iterator[Problem]:
 def _distinct(owned: Iterable[tuple[Where, str, str]]) -> Iterator[Problem]:
     owners: dict[str, str] = {}
     for where, name, written in owned:
+        if written == GAP:
+            yield Problem(where, f"{name}: an address is {GAP}; write it down")
+            continue
         try:
             address = str(ip_address(written))
         except ValueError:
@@ -138,6 +146,8 @@ def _distinct(owned: Iterable[tuple[Where, str, str]]) -> Iterator[Problem]:
 def _switch(switch: Switch, where: Where) -> Iterator[Problem]:
     if switch.tier in ("tor", "leaf") and not switch.pod:
         yield Problem(where, f"{switch.name}: a {switch.tier} needs a pod")
+    if switch.pod == GAP:
+        yield Problem(where, f"{switch.name}: its pod is {GAP}; write which one it is in")
     if switch.port_field not in _PORT_FIELDS[switch.dialect]:
         known = ", ".join(_PORT_FIELDS[switch.dialect])
         yield Problem(
@@ -173,9 +183,11 @@ def _cabling(fabric: Fabric) -> Iterator[Problem]:
     ends += [(("probers", i), p) for i, p in enumerate(fabric.probers)]
     for where, end in ends:
         owner = fabric.switch_by_name.get(attached[end.name])
-        if owner is None:
+        if attached[end.name] == GAP:
+            yield Problem(where, f"{end.name}: its switch is {GAP}; write where it is attached")
+        elif owner is None:
             yield Problem(where, f"{end.name}: there is no switch {attached[end.name]!r}")
-        elif isinstance(end, Server) and owner.tier != "tor":
+        elif isinstance(end, Server) and owner.tier not in ("tor", GAP):
             yield Problem(where, f"{end.name}: {owner.name} is a {owner.tier}, not a ToR")
     for row, switch in enumerate(fabric.switches):
         for port_row, port in enumerate(switch.ports):
@@ -183,7 +195,7 @@ def _cabling(fabric: Fabric) -> Iterator[Problem]:
             if message:
                 yield Problem(("switches", row, "ports", port_row), f"{switch.name}: {message}")
     for where, end in ends:
-        if not cables[attached[end.name], end.name]:
+        if attached[end.name] != GAP and not cables[attached[end.name], end.name]:
             yield Problem(where, f"{end.name}: {attached[end.name]} has no port to it")
 
 

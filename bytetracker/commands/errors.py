@@ -13,6 +13,7 @@ from bytetracker.moments import SilenceRefused
 from bytetracker.settings import SettingsError
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from fabric.faults import FaultError
+from fabric.importing.report import ImportRefused
 from fabric.inventory import InventoryError
 from fabric.lab.namespaces import LabError
 from fabric.model import UnknownElement
@@ -32,6 +33,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     DeliveryError,
     EmbeddedBrokerFull,
     FaultError,
+    ImportRefused,
     InventoryError,
     KafkaException,
     LabError,

@@ -43,11 +43,12 @@ def _options(command: click.Command) -> str:
     for option in command.params:
         if not isinstance(option, click.Option):
             continue
-        name = ", ".join(option.opts)
+        *short, name = option.opts
         # Flags take nothing; what the others take is in their metavar.
         value = "" if option.is_flag else f" {_value_name(option, context)}"
         shown = option.default if option.show_default and not option.is_flag else ""
-        rows.append([code(name + value), option.help or "", code(shown)])
+        written = ", ".join(map(code, (*short, name + value)))
+        rows.append([written, option.help or "", code(shown)])
     return table(["Option", "Meaning", "Default"], rows) if rows else ""
 
 

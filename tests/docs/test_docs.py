@@ -168,7 +168,8 @@ def _existing(word: str, folder: str) -> str:
     """A word that names a file or folder of the reader, replaced by one that is there."""
     if word.endswith("/store"):
         return folder
-    return f"{folder}/file" if word.endswith((".pcap", ".pcapng")) or word in ("FILE", "FILE...") else word
+    theirs = (".pcap", ".pcapng", ".clab.yml", "export.json", "inventory.yaml")
+    return f"{folder}/file" if word.endswith(theirs) or word in ("FILE", "FILE...") else word
 
 
 def test_configurations_shown_are_accepted(tmp_path) -> None:  # type: ignore[no-untyped-def]
