@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 CORE := not servers and not root and not slow
 CODE := bytetracker fabric producers streams schemas sinks console alerts benchmarks docs tests
 
-.PHONY: demo lab test test-core lint check format bench servers clean
+.PHONY: demo lab test test-core lint check format bench servers site clean
 .DELETE_ON_ERROR:
 
 $(READY): pyproject.toml constraints.txt
@@ -49,6 +49,11 @@ format: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+# The documentation as a site, in var/site; a link that leads nowhere is an error.
+site: $(READY)
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "open var/site/index.html"
 
 # What the tests run on besides Python: jars, the ClickHouse library, tshark, nftables.
 servers:
