@@ -1,1 +1,1 @@
-"""From the topic `faults` to the tools that people already use: Alertmanager and webhooks."""
+"""From the topic `faults` to Alertmanager and webhooks: a consumer like anybody else's."""

@@ -16,6 +16,7 @@ FAULTS = "faults"
 COVERAGE = "coverage"
 DEAD_LETTERS = "dead-letters"
 STATE = "streams-state"
+ALERTS_STATE = "alerts-state"
 
 PARTITIONS_DEFAULT = 8
 

@@ -35,6 +35,7 @@ def test_fingerprints_of_published_versions():
 
 
 FINGERPRINTS = {
+    "alerts-state": "284b0f9cbb621cb6",
     "coverage": "91f9c8f3835989ba",
     "dead-letters": "0cc89661fba12596",
     "faults": "292ce028b35314aa",

@@ -76,5 +76,5 @@ def test_the_joined_topics_share_their_partitions():
     joined = {t.name for t in topics.all_topics() if t.joined}
     assert joined >= {topics.OUTCOMES, topics.DIGESTS, topics.RESULTS}
     compacted = {t.name for t in topics.all_topics() if t.compacted}
-    assert compacted == {topics.FAULTS, topics.STATE}
+    assert compacted == {topics.FAULTS, topics.STATE, topics.ALERTS_STATE}
     assert topics.topic(topics.FAULTS).broker_config()["cleanup.policy"] == "compact,delete"

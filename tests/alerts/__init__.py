@@ -1,0 +1,1 @@
+"""Alerts: the pure core by properties, the rest against real servers."""
