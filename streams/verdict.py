@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from schemas.rows import Leg, ReplyKind
 from streams.alteration import Alterations
+from streams.clocks import ahead_us
 from streams.groups import all_members
 from streams.hops import Hops
 from streams.paths import Legs
@@ -116,8 +117,10 @@ def judge(
     decide(silent & reached_tor, Verdict.HOST_SILENT, probes.to_target, int(Leg.PROBE))
     decide(silent & has_reply_hops, Verdict.NETWORK_LOSS, places.after(last_reply, attached), int(Leg.REPLY))
     decide(silent & reply_complete, Verdict.NETWORK_LOSS, probes.to_prober, int(Leg.REPLY))
-    too_late = legs.at_last(Leg.REPLY, observed_at_us, -1) > probes.sent_at_us + settings.timeout_us
-    decide(silent & reply_complete & too_late, Verdict.LATE_REPLY, np.full(count, NO_PLACE, np.int32))
+    unanswered = silent & reply_complete
+    if unanswered.any():
+        too_late = unanswered & _came_late(probes, legs, replied & reply_complete, observed_at_us, settings)
+        decide(too_late, Verdict.LATE_REPLY, np.full(count, NO_PLACE, np.int32))
 
     # A switch drops what comes in with a TTL of 1: it went round somewhere until then.
     for on, last, arrived in (
@@ -143,6 +146,17 @@ def judge(
     if not settings.mirrors:
         _judge_by_group(probes, verdict, place, leg)
     return Judgement(verdict, place, leg)
+
+
+def _came_late(
+    probes: Probes, legs: Legs, answered: Bools, observed_at_us: I8, settings: JoinSettings
+) -> Bools:
+    """Whether the last copy of a reply was taken after the timeout, by the clock of the Prober: bool[p]."""
+    received_us = legs.at_last(Leg.REPLY, observed_at_us, -1)
+    had_us = probes.sent_at_us + probes.rtt_ns // 1_000
+    ahead = ahead_us(probes.prober_node, answered, had_us, received_us)
+    late: Bools = received_us - ahead > probes.sent_at_us + settings.timeout_us
+    return late
 
 
 def counts_as_lost(judgement: Judgement, probes: Probes) -> Bools:

@@ -104,8 +104,6 @@ class Background:
         of_link = cells < terrain.links
         link = np.where(of_link, cells, 0)
         rate[of_link & terrain.to_server[link]] += self.host_rate
-        # A reply that a slow host sent too late was seen on its way; clocks may not tell that it was late.
-        rate[of_link & terrain.to_prober[link]] += self.host_rate
         far = terrain.to_row[link]
         known = of_link & (far >= 0)
         missed = self.mirror_loss[far]

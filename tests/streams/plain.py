@@ -299,6 +299,7 @@ class PlainJoin:
             self.merge_early(self.slots[self.first_watermark // self.settings.slot_us])
         probes = self.closed_probes()
         hops = self.match(probes)
+        self.ahead: dict[Any, list[int]] = defaultdict(list)
         order = sorted(probes, key=lambda k: (k[1], k[0]))
         damaging: dict[int, set[int]] = defaultdict(set)  # switches that are known to damage copies, by slot
         for key in order:
@@ -306,9 +307,17 @@ class PlainJoin:
             self.flows.learn(probes[key], legs, self.ends(probes[key]))
             damaged = self.alteration(probes[key], legs, self.ends(probes[key]), set())[2]
             damaging[key[1] // self.settings.slot_us] |= {copy["switch"] for copy in damaged}
+            self.compare_clocks(probes[key], legs)
         for key in order:
             self.one_probe(probes[key], hops[key], probes, damaging[key[1] // self.settings.slot_us])
         self.publish()
+
+    def compare_clocks(self, probe: dict[str, Any], legs: Any) -> None:
+        ends, back = self.ends(probe), legs[2]
+        if probe["rtt_ns"] >= 0 and back and back[-1]["switch"] == ends["attached"]:
+            had_us = probe["sent_at_us"] + probe["rtt_ns"] // 1_000
+            key = ends["prober"], probe["sent_at_us"] // self.settings.slot_us
+            self.ahead[key].append(back[-1]["observed_at_us"] - had_us)
 
     def merge_early(self, slot: PlainSlot) -> None:
         slot.duplicates += self.early.duplicates
@@ -478,7 +487,9 @@ class PlainJoin:
         if altered and ((leg == 2 and complete) or (leg < 2 and reached and not back)):
             return Verdict("corrupted", place, leg, bad)
         if complete:
-            if back[-1]["observed_at_us"] > probe["sent_at_us"] + settings.timeout_us:
+            ahead = sorted(self.ahead[ends["prober"], probe["sent_at_us"] // settings.slot_us]) or [0]
+            after_us = back[-1]["observed_at_us"] - ahead[(len(ahead) - 1) // 2] - probe["sent_at_us"]
+            if after_us > settings.timeout_us:
                 return Verdict("late_reply", None, -1, bad)
             return Verdict("network_loss", net.cable(ends["attached"], ends["prober"]), 2, bad)
         if back:
