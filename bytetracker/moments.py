@@ -37,6 +37,21 @@ def time_us(text: str) -> int:
     return (at - _EPOCH) // timedelta(microseconds=1)
 
 
+def since_us(text: str, now_us: int) -> int:
+    """`2h` (so long ago) or a time with its zone, as us since 1970. Raises SilenceRefused."""
+    if _DURATION.fullmatch(text):
+        return now_us - duration_us(text)
+    try:
+        return time_us(text)
+    except SilenceRefused as error:
+        raise SilenceRefused(f"{error}, or how long ago: 90s, 30m, 2h, 1d") from error
+
+
+def us_since_1970(at: datetime) -> int:
+    """A point in time with its zone, exactly."""
+    return (at - _EPOCH) // timedelta(microseconds=1)
+
+
 def told(at_us: int) -> str:
     """A point in time for a person."""
     return f"{_EPOCH + timedelta(microseconds=at_us):%Y-%m-%d %H:%M:%S} UTC"

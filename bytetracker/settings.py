@@ -89,6 +89,10 @@ class Settings(BaseSettings):
             values.setdefault("path", "var/store")
         return _section(STORES[kind], "store", values)
 
+    def with_store_in(self, folder: Path) -> Settings:
+        """The same with another store: the embedded one in a folder."""
+        return self.model_copy(update={"store": {"kind": "chdb", "path": str(folder)}})
+
     def retention_settings(self) -> Retention:
         return _section(Retention, "retention", self.retention)
 

@@ -41,3 +41,10 @@ report_option = click.option(
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write a JSON report here at the end.",
 )
+
+store_option = click.option(
+    "--store",
+    "store_path",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder of an embedded store, e.g. that of a demo; instead of the configuration's store.",
+)
