@@ -1,0 +1,46 @@
+/** What is away is said at the top of every page: the console itself, the broker, the store. */
+
+import { answers } from "../core/api.js";
+import { h } from "../core/dom.js";
+import { live } from "../core/live.js";
+import { statusIcon } from "../parts/icons.js";
+
+export function banners() {
+  const element = h("div.banners", { role: "alert" });
+  let unanswered = false;
+  let shown = "";
+  const show = () => {
+    const said = told(unanswered);
+    if (said.join("\n") === shown) return;
+    shown = said.join("\n");
+    element.replaceChildren(...said.map((text) => h("p.banner", statusIcon("warning"), h("span", text))));
+  };
+  answers.addEventListener("answer", ({ detail }) => {
+    unanswered = detail.status === 0;
+    show();
+  });
+  live.on("state", show);
+  live.on("overview", show);
+  return element;
+}
+
+function told(unanswered) {
+  if (unanswered) return ["The console does not answer. What is shown is the last that was known; it goes on by itself when the console is back."];
+  if (live.state === "reconnecting") return ["The live connection is away; reconnecting. What is shown is the last that was known."];
+  return ["broker", "store"].map((part) => away(part)).filter(Boolean);
+}
+
+const MEANS = {
+  broker: "Kafka does not answer: nothing here is live until it is back.",
+  store: "The store does not answer: history, probes, matrix and SQL are not to be had until it is back. What is wrong now is still shown.",
+};
+
+/** The overview tells of each part true, or what is wrong with it. */
+function away(part) {
+  const told = live.overview?.[part];
+  if (told === undefined || told === null) return null;
+  const answersNow = typeof told === "object" ? told.answers ?? told.ok : told === true;
+  if (answersNow) return null;
+  const detail = typeof told === "object" ? told.detail ?? "" : typeof told === "string" ? told : "";
+  return detail ? `${MEANS[part]} (${detail})` : MEANS[part];
+}
