@@ -9,6 +9,11 @@ from typing import Any
 
 #: Least severe first, as in the schema.
 SEVERITIES = ("info", "warning", "critical")
+#: As the localiser names them.
+KINDS = (
+    *("network_loss", "black_hole", "alteration", "loop", "wrong_route", "host_silent"),
+    *("mirror_outage", "prober_outage", "source_silent", "coverage_gap"),
+)
 
 
 @dataclass(frozen=True, slots=True)

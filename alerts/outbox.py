@@ -71,7 +71,7 @@ class Outbox:
         self._waiting: dict[str, _Wait] = {}
         self._before: dict[str, Told | None] = {}  # of what is on its way: what was told before
         self._failures = 0
-        self._quiet_until_s = 0.0
+        self.quiet_until_s = 0.0  # the receiver is left alone so long
 
     # -- what is ----------------------------------------------------------------------------------
 
@@ -111,7 +111,7 @@ class Outbox:
 
     def due(self, now_s: float, messages_max: int = 1) -> list[Message]:
         """What is to be sent now, at most one message of each fault, oldest events first."""
-        if not self._is_ready or now_s < self._quiet_until_s:
+        if not self._is_ready or self.is_quiet(now_s):
             return []
         heads = [
             head
@@ -124,7 +124,7 @@ class Outbox:
         """When `due` will have something, as things are; None: when something happens."""
         if not self._is_ready or not self._waiting:
             return None
-        return max(self._quiet_until_s, min(wait.not_before_s for wait in self._waiting.values()))
+        return max(self.quiet_until_s, min(wait.not_before_s for wait in self._waiting.values()))
 
     def begin(self, messages: Sequence[Message]) -> list[Told]:
         """These are about to be sent. Returns what is to be stored first: if this process is killed on the
@@ -154,7 +154,7 @@ class Outbox:
 
     def heard_back(self) -> None:
         """The receiver answers."""
-        self._failures, self._quiet_until_s = 0, 0.0
+        self._failures, self.quiet_until_s = 0, 0.0
 
     def failed(self, now_s: float, random: float, *, maybe_heard: bool, wait_s: float = 0.0) -> None:
         """The receiver could not be told of anything that was on its way. `maybe_heard`: it may have been, as
@@ -166,7 +166,15 @@ class Outbox:
     def away(self, now_s: float, random: float, wait_s: float = 0.0) -> None:
         """Leave the receiver alone for a while."""
         self._failures += 1
-        self._quiet_until_s = now_s + max(wait_s, self._patience.wait_s(self._failures, random))
+        self.quiet_until_s = now_s + max(wait_s, self._patience.wait_s(self._failures, random))
+
+    def is_quiet(self, now_s: float) -> bool:
+        """Whether the receiver is being left alone."""
+        return now_s < self.quiet_until_s
+
+    def undo(self, message: Message, now_s: float) -> None:
+        """It did not get the message after all, and nothing is the matter with it."""
+        self._not_told(message.fault.fault_id, False, now_s)
 
     def refused(self, message: Message, now_s: float, random: float) -> None:
         """The receiver does not want this very message. It is tried again, but holds up no other."""

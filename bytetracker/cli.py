@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bytetracker.commands import (
+    alerts,
     captures,
     coverage,
     evaluate,
@@ -19,6 +20,7 @@ from bytetracker.commands import (
     services,
     setup,
     silence,
+    sizing,
 )
 from bytetracker.commands.errors import EXPECTED
 from bytetracker.logs import configure_logs
@@ -65,12 +67,14 @@ for command in (
     network.fabric,
     network.plan,
     inventory.inventory,
+    sizing.sizing,
     captures.decode,
     captures.replay,
     services.prober,
     services.collector,
     services.worker,
     services.sink,
+    alerts.alerts,
     setup.topics,
     setup.migrate,
     setup.version,

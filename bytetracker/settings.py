@@ -9,6 +9,7 @@
     retention: {probe_results_days: 90}                     see sinks.settings.Retention
     prober:    {name: prober-1}                             see producers.prober_settings
     collector: {name: collector-1, interface: eth1}         see producers.collector_settings
+    alerts:    {receivers: {pager: {kind: webhook}}}        see alerts.settings
 
 `BYTETRACKER_STORE__PASSWORD=...` sets `store.password`, and so on for every option. What each section
 may hold is what the dataclass named beside it declares; anything else is refused.
@@ -26,6 +27,7 @@ import yaml
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from alerts.settings import AlertsSettings, ReceiverSettings
 from producers.collector_settings import CollectorSettings
 from producers.plan_settings import PlanSettings
 from producers.prober_settings import ProberSettings
@@ -64,6 +66,7 @@ class Settings(BaseSettings):
     retention: dict[str, Any] = Field(default_factory=dict)
     prober: dict[str, Any] = Field(default_factory=dict)
     collector: dict[str, Any] = Field(default_factory=dict)
+    alerts: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -128,6 +131,19 @@ class Settings(BaseSettings):
     def collector_settings(self) -> CollectorSettings:
         return _section(CollectorSettings, "collector", self.collector)
 
+    def alerts_settings(self) -> AlertsSettings:
+        values = dict(self.alerts)
+        receivers = values.pop("receivers", None) or {}
+        if not isinstance(receivers, Mapping):
+            raise SettingsError("alerts.receivers must hold a section for each receiver, by its name")
+        told = {}
+        for name, options in receivers.items():
+            where = f"alerts.receivers.{name}"
+            if not isinstance(options, Mapping):
+                raise SettingsError(f"{where} must hold options, at least `kind` and `url`")
+            told[str(name)] = _section(ReceiverSettings, where, dict(options), name=str(name))
+        return _section(AlertsSettings, "alerts", values, kafka=self.kafka_settings(), receivers=told)
+
 
 def _with_kinds_by_number(prober: dict[str, Any]) -> dict[str, Any]:
     """The section with `plan.kinds` as numbers: people write `[north_south, east_west]`."""
@@ -142,7 +158,7 @@ def _with_kinds_by_number(prober: dict[str, Any]) -> dict[str, Any]:
     return {**prober, "plan": {**plan, "kinds": kinds}}
 
 
-def _section(kind: type[T], name: str, values: dict[str, Any], **shared: Any) -> T:
+def _section(kind: type[T], name: str, values: dict[str, Any], /, **shared: Any) -> T:
     """A section as its dataclass. `shared` comes from elsewhere in the file and must not stand here."""
     _refuse_unknown(kind, name, values, shared)
     try:

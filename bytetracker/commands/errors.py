@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from confluent_kafka import KafkaException
 
+from alerts.log import LogFailed
+from alerts.memory import MemoryFailed
 from bytetracker.coverage.live import NoCoverage
 from bytetracker.embedded.broker import EmbeddedBrokerFull
 from bytetracker.embedded.process import ServerFailed
@@ -37,6 +39,8 @@ EXPECTED: tuple[type[Exception], ...] = (
     InventoryError,
     KafkaException,
     LabError,
+    LogFailed,
+    MemoryFailed,
     MigrationError,
     NoCoverage,
     OSError,  # no such file, interface or right: the system's own words say which

@@ -9,6 +9,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics import MetricWrapperBase
 
+from alerts.metrics import AlertsMetrics
 from bytetracker.service.metrics import build_info
 from docs.generate.markdown import Block, code, table
 from producers.metrics import COLLECTOR, PROBER, PUBLISHER, Read
@@ -43,6 +44,7 @@ def metrics() -> Mapping[str, tuple[Documented, ...]]:
         "publisher": _of_reads(PUBLISHER),
         "worker": _of_objects(vars(worker_metrics).values()),
         "sink": _of_objects(vars(SinkMetrics(fresh())).values()),
+        "alerts": _of_objects(vars(AlertsMetrics(fresh())).values()),
     }
 
 

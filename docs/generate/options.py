@@ -14,6 +14,7 @@ import tokenize
 from functools import partial
 from typing import Any
 
+from alerts.settings import AlertsSettings, ReceiverSettings
 from bytetracker.settings import Settings
 from docs.generate.markdown import Block, code, table
 from producers.collector_settings import CollectorSettings
@@ -36,6 +37,8 @@ SECTIONS: dict[str, tuple[type[Any], frozenset[str]]] = {
     "prober": (ProberSettings, frozenset({"plan"})),
     "prober.plan": (PlanSettings, frozenset()),
     "collector": (CollectorSettings, frozenset()),
+    "alerts": (AlertsSettings, frozenset({"kafka", "receivers"})),
+    "alerts.receivers.NAME": (ReceiverSettings, frozenset({"name"})),
 }
 #: Where the file itself gives a default that the dataclass does not have.
 _FILE_DEFAULTS = {("store (chdb)", "path"): "var/store"}
