@@ -48,6 +48,12 @@ class WholeSlot:
     def silent_sources(self) -> tuple[str, ...]:
         return tuple(sorted({s for head in self.heads for s in head["silent_sources"]}))
 
+    @property
+    def damaged(self) -> list[tuple[int, int]]:
+        """Switches (nodes) whose mirrors damaged copies, and how many."""
+        exporters = (e for head in self.heads for e in head["exporters"])
+        return [(e["switch"], e["damaged"]) for e in exporters if e.get("damaged")]
+
     def table(self, name: str) -> list[bytes]:
         """A mapped array of the heads (see schemas.rows.EVIDENCE_TABLES), of each partition."""
         return [head.get(name, b"") for head in self.heads]

@@ -21,7 +21,7 @@ from streams.localise.coverage import CoverageMonitor
 from streams.localise.explain import Alarms, Cause, Scene
 from streams.localise.finding import AlteredBit, Finding
 from streams.localise.findings import ExampleStore, Reporter
-from streams.localise.history import HISTORY_US, EventLog, Traffic, TurnTraffic
+from streams.localise.history import HISTORY_US, EventLog, Traffic, TurnTraffic, counted
 from streams.localise.placing import Placing
 from streams.localise.sequential import LOST_MIN
 from streams.localise.strays import Strays
@@ -57,6 +57,7 @@ class Detectors:
         self._suspicion = Suspicion(terrain)
         self._lost, self._lost_turns = EventLog(), EventLog()
         self._altered, self._altered_turns = EventLog(), EventLog()
+        self._damaged = EventLog()  # copies, by the row of the switch that mirrored them
         self._lost_examples = ExampleStore(terrain, _LOST)
         self._altered_examples = ExampleStore(terrain, _ALTERED)
         self._bits: deque[tuple[int, int, int, int, int, int]] = deque()
@@ -132,6 +133,11 @@ class Detectors:
             log.add_spots(at, spots)
             hit = turns > 0
             turn_log.add(at, turn[hit], no_leg[hit], turns[hit])
+        if slot.damaged:
+            nodes, number = np.array(slot.damaged, np.int64).T
+            row = self._terrain.index.switch_row(nodes.astype(np.int32)).astype(np.int64)
+            known = row >= 0
+            self._damaged.add(at, row[known], np.zeros(int(known.sum()), np.int64), number[known])
         records = slot.examples
         for store in (self._lost_examples, self._altered_examples):
             store.add(records, at - ALTERED_WINDOW_US)
@@ -164,9 +170,15 @@ class Detectors:
 
     def _alterations(self, counts: SlotCounts) -> list[Finding]:
         since_us = counts.end_us - ALTERED_WINDOW_US
-        mirror_loss = self._suspicion.background.mirror_loss
+        switches = np.arange(self._terrain.switches)
         alarms = repeated(
-            self._altered, self._terrain, self._altered_turns, since_us, ALTERED_MIN, mirror_loss
+            self._altered,
+            self._terrain,
+            self._altered_turns,
+            since_us,
+            ALTERED_MIN,
+            self._suspicion.background.mirror_loss,
+            counted(self._damaged.since(since_us), switches).astype(np.float64),
         )
         if not (alarms.cells or alarms.switches):
             return []
@@ -216,6 +228,7 @@ class Detectors:
             "lost_turns": self._lost_turns.snapshot(),
             "altered": self._altered.snapshot(),
             "altered_turns": self._altered_turns.snapshot(),
+            "damaged": self._damaged.snapshot(),
             "lost_examples": self._lost_examples.snapshot(),
             "altered_examples": self._altered_examples.snapshot(),
             "bits": [list(b) for b in self._bits],
@@ -233,6 +246,7 @@ class Detectors:
         self._lost_turns = EventLog.restore(values["lost_turns"])
         self._altered = EventLog.restore(values["altered"])
         self._altered_turns = EventLog.restore(values["altered_turns"])
+        self._damaged = EventLog.restore(values["damaged"])
         self._lost_examples.restore(values["lost_examples"])
         self._altered_examples.restore(values["altered_examples"])
         self._bits = deque(tuple(b) for b in values["bits"])

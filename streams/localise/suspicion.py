@@ -226,12 +226,20 @@ class Suspicion:
 
 
 def repeated(
-    log: EventLog, terrain: Terrain, turn_log: EventLog, since_us: int, least: int, mirror_loss: F8
+    log: EventLog,
+    terrain: Terrain,
+    turn_log: EventLog,
+    since_us: int,
+    least: int,
+    mirror_loss: F8,
+    damaged: F8,
 ) -> Alarms:
     """Suspects by mere count since a time: for events that a healthy network never shows.
 
     mirror_loss: f8[S], share of copies that each switch's mirror loses. Where that of k is missing, what
-    happened after k seems to have happened before it; what this explains is nobody's fault.
+    happened after k seems to have happened before it. damaged: f8[S], copies that each mirror is known to
+    have damaged; about as many more at the end of ways may look as if the packet had been altered before it.
+    What these explain is nobody's fault.
     """
     spots = log.since(since_us)
     cell, at = np.unique(spots.cell, return_inverse=True)
@@ -239,8 +247,8 @@ def repeated(
     of_link = cell < terrain.links
     near = np.where(of_link, terrain.from_row[np.where(of_link, cell, 0)], cell - terrain.links)
     switch, total = _sum(near, count)
-    seeming = np.zeros(terrain.switches)
-    seeming[switch] = mirror_loss[switch] * total
+    seeming = np.where(terrain.at_end, damaged, 0.0)
+    seeming[switch] += mirror_loss[switch] * total
     turns = turn_log.since(since_us)
     turn = np.unique(turns.cell)
     sure = turn[

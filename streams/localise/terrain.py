@@ -49,6 +49,9 @@ class Terrain:
         serves[index.switch_row(index.server_tor)] = True
         #: Links that a packet may have had a choice to take: not those to a ToR.
         self.chosen: Bools = between & ~serves[self.to_row]
+        #: Switches at the end of ways: servers or Probers hang on them.
+        self.at_end: Bools = serves[:-1].copy()
+        self.at_end[self.to_row[self.at_prober & (self.to_row >= 0)]] = True
         self._out, self._out_start = _grouped(self.from_row, self.switches)
         self._in, self._in_start = _grouped(self.to_row, self.switches)
         self._lay_turns(fabric)
