@@ -1,21 +1,21 @@
 """The store inside this process: ClickHouse's engine as a library, with a folder of its own.
 
-One process at a time may have a folder open, and one process may have one folder open; so a demo's store
-is read by the demo itself, and `bytetracker sql` opens the folder when no sink has it. There is no
-read-only way in beside a running sink: the engine locks the folder whole.
+One process at a time may have a folder open, and one process may have one folder open. There is no
+read-only way in beside a running sink: the engine locks the folder whole. So a sink answers others'
+questions itself (sinks.chdb_service).
 """
 
 from __future__ import annotations
 
 import os
-import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
+from sinks.chdb_session import Session, escaped, open_session, run, set_statement, use
 from sinks.native import decode_blocks, encode_block
 from sinks.settings import ChdbSettings, checked_name
 from sinks.store import (
@@ -25,15 +25,7 @@ from sinks.store import (
     QueryResult,
     StoreError,
     insert_statement,
-    store_error,
 )
-
-_CODE = re.compile(r"Code: (\d+)\.")
-
-
-class _Session(Protocol):
-    def query(self, sql: str, fmt: str = ..., *, params: Any = ...) -> Any: ...
-    def close(self) -> None: ...
 
 
 class ChdbStore:
@@ -51,16 +43,16 @@ class ChdbStore:
         self._types: dict[str, dict[str, str]] = {}
         self._write_lock = threading.Lock()
         self._read_lock = threading.Lock()
-        self._writer: _Session | None = _open(Path(settings.path))
-        self._reader: _Session | None = None
+        self._writer: Session | None = open_session(Path(settings.path))
+        self._reader: Session | None = None
         limits = {**INSERT_SETTINGS, **QUERY_SETTINGS, "max_execution_time": settings.insert_deadline_s}
-        self._run(self._writer, _set(limits))
-        self._use(self._writer)
+        run(self._writer, set_statement(limits))
+        use(self._writer, self._database)
 
     def prepare(self) -> None:
         with self._write_lock:
-            self._run(self._writing(), f"CREATE DATABASE IF NOT EXISTS {self._database}")
-            self._use(self._writing())
+            run(self._writing(), f"CREATE DATABASE IF NOT EXISTS {self._database}")
+            use(self._writing(), self._database)
 
     def insert(self, table: str, columns: Columns) -> int:
         if not columns or not len(next(iter(columns.values()))):
@@ -76,20 +68,20 @@ class ChdbStore:
             # Not by the library's streaming insert (Connection.send_insert): it reports success even if the
             # engine refused the rows, for too many partitions or a violated constraint, say.
             with _as_file(block) as path:
-                self._run(writer, f"{statement} SELECT * FROM file('{path}', 'Native')")
+                run(writer, f"{statement} SELECT * FROM file('{path}', 'Native')")
             return len(next(iter(columns.values())))
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryResult:
         with self._read_lock:
-            given = {name: _escaped(value) for name, value in (parameters or {}).items()} or None
-            result = decode_blocks(self._run(self._reading(), sql, given))
+            given = {name: escaped(value) for name, value in (parameters or {}).items()} or None
+            result = decode_blocks(run(self._reading(), sql, given))
             return result if result.names else self._header(sql, given)
 
     def _header(self, sql: str, given: dict[str, Any] | None) -> QueryResult:
         """Names and types of a result without rows, of which the engine says nothing; empty for what
         is no SELECT."""
         try:
-            described = decode_blocks(self._run(self._reading(), f"DESCRIBE TABLE ({sql}\n)", given))
+            described = decode_blocks(run(self._reading(), f"DESCRIBE TABLE ({sql}\n)", given))
         except StoreError:
             return QueryResult((), (), [])
         return QueryResult(
@@ -99,7 +91,7 @@ class ChdbStore:
     def execute(self, sql: str) -> None:
         with self._write_lock:
             self._types.clear()  # it may be DDL
-            self._run(self._writing(), sql)
+            run(self._writing(), sql)
 
     def close(self) -> None:
         with self._write_lock, self._read_lock:
@@ -108,55 +100,25 @@ class ChdbStore:
                     session.close()
             self._reader = self._writer = None
 
-    def _writing(self) -> _Session:
+    def _writing(self) -> Session:
         if self._writer is None:
             raise StoreError("the store is closed")
         return self._writer
 
-    def _reading(self) -> _Session:
+    def _reading(self) -> Session:
         self._writing()
         if self._reader is None:
-            self._reader = _open(Path(self._settings.path))
-            self._use(self._reader)
+            self._reader = open_session(Path(self._settings.path))
+            use(self._reader, self._database)
             limits = {**QUERY_SETTINGS, "max_execution_time": self._settings.query_deadline_s, "readonly": 2}
-            self._run(self._reader, _set(limits))
+            run(self._reader, set_statement(limits))
         return self._reader
 
-    def _use(self, session: _Session) -> None:
-        """Make our database the one that names without a database mean, if it is there."""
-        there = f"SELECT name FROM system.databases WHERE name = '{self._database}'"
-        if decode_blocks(self._run(session, there)).rows:
-            self._run(session, f"USE {self._database}")
-
-    def _table_types(self, session: _Session, table: str) -> dict[str, str]:
+    def _table_types(self, session: Session, table: str) -> dict[str, str]:
         if table not in self._types:
-            described = decode_blocks(self._run(session, f"DESCRIBE TABLE {checked_name(table)}"))
+            described = decode_blocks(run(session, f"DESCRIBE TABLE {checked_name(table)}"))
             self._types[table] = {str(row[0]): str(row[1]) for row in described.rows}
         return self._types[table]
-
-    def _run(self, session: _Session, sql: str, parameters: dict[str, Any] | None = None) -> bytes:
-        from chdb import ChdbError  # noqa: PLC0415 - half a gigabyte that only this store needs
-
-        try:
-            return bytes(session.query(sql, "Native", params=parameters).bytes())
-        except (ChdbError, RuntimeError) as error:
-            raise _translated(error) from error
-
-
-def _open(path: Path) -> _Session:
-    from chdb.session import Session  # noqa: PLC0415
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        session: _Session = Session(str(path))
-    except RuntimeError as error:
-        if "already initialized" in str(error):
-            raise StoreError(f"this process has another chDB store open, and cannot open {path}") from error
-        raise StoreError(
-            f"cannot open the chDB store {path}: another process has it open (a running sink or demo), "
-            f"or it is not a folder of chDB's ({error})"
-        ) from error
-    return session
 
 
 @contextmanager
@@ -172,19 +134,3 @@ def _as_file(block: bytes) -> Iterator[str]:
             file.write(block)
             file.flush()
             yield file.name
-
-
-def _translated(error: Exception) -> StoreError:
-    found = _CODE.search(str(error))
-    return store_error(str(error), int(found.group(1)) if found else 0)
-
-
-def _escaped(value: Any) -> Any:
-    """Parameters are read as fields of tab-separated text."""
-    if not isinstance(value, str):
-        return value
-    return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n")
-
-
-def _set(settings: Mapping[str, float]) -> str:
-    return "SET " + ", ".join(f"{name} = {value}" for name, value in settings.items())

@@ -41,13 +41,13 @@ class ClickHouseStore:
         self._settings = settings
         self._database = checked_name(settings.database)
         # Two connections: the driver's NumPy codecs are for writing, Python values for reading.
-        self._writer = self._client(settings.insert_deadline_s, {"use_numpy": True})
-        self._reader = self._client(settings.query_deadline_s, {})
+        self._writer = connection(settings, settings.insert_deadline_s, {"use_numpy": True})
+        self._reader = connection(settings, settings.query_deadline_s, {})
 
     def prepare(self) -> None:
-        client = self._client(self._settings.query_deadline_s, {}, database="default")
+        client = connection(self._settings, self._settings.query_deadline_s, {}, database="default")
         try:
-            _call(client, lambda: client.execute(f"CREATE DATABASE IF NOT EXISTS {self._database}"))
+            call(client, lambda: client.execute(f"CREATE DATABASE IF NOT EXISTS {self._database}"))
         finally:
             client.disconnect()
 
@@ -58,7 +58,7 @@ class ClickHouseStore:
         settings = {**INSERT_SETTINGS, "max_execution_time": self._settings.insert_deadline_s}
         data = list(columns.values())
         return int(
-            _call(self._writer, lambda: self._writer.execute(sql, data, columnar=True, settings=settings))
+            call(self._writer, lambda: self._writer.execute(sql, data, columnar=True, settings=settings))
         )
 
     def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryResult:
@@ -67,7 +67,7 @@ class ClickHouseStore:
             "max_execution_time": self._settings.query_deadline_s,
             "readonly": 2,
         }
-        rows, header = _call(
+        rows, header = call(
             self._reader,
             lambda: self._reader.execute(
                 sql, dict(parameters) if parameters else None, with_column_types=True, settings=settings
@@ -81,39 +81,45 @@ class ClickHouseStore:
             **QUERY_SETTINGS,
             "max_execution_time": self._settings.query_deadline_s,
         }
-        _call(self._reader, lambda: self._reader.execute(sql, settings=settings))
+        call(self._reader, lambda: self._reader.execute(sql, settings=settings))
 
     def close(self) -> None:
         self._writer.disconnect()
         self._reader.disconnect()
 
-    def _client(self, deadline_s: float, own: dict[str, Any], database: str | None = None) -> Client:
-        s = self._settings
-        tls: dict[str, Any] = {}
-        if s.secure:
-            tls = {"secure": True, "verify": s.verify}
-            tls |= {"ca_certs": s.ca_file} if s.ca_file else {}
-            tls |= {"certfile": s.certificate_file} if s.certificate_file else {}
-            tls |= {"keyfile": s.key_file} if s.key_file else {}
-        return Client(
-            s.host,
-            port=s.port,
-            database=database or self._database,
-            user=s.user,
-            password=s.password,
-            client_name="bytetracker",
-            connect_timeout=s.connect_timeout_s,
-            send_receive_timeout=deadline_s + _GRACE_S,
-            # A connection that was idle is asked for a sign of life before it is used.
-            sync_request_timeout=s.connect_timeout_s,
-            compression=s.compression,
-            tcp_keepalive=True,
-            settings={**own, "server_side_params": True},
-            **tls,
-        )
+
+def connection(
+    s: ClickHouseSettings, deadline_s: float, own: dict[str, Any], database: str | None = None
+) -> Client:
+    """A client whose statements the server gives up after `deadline_s`; it connects at the first call.
+
+    `own` are settings of the driver. Not for several threads at a time.
+    """
+    tls: dict[str, Any] = {}
+    if s.secure:
+        tls = {"secure": True, "verify": s.verify}
+        tls |= {"ca_certs": s.ca_file} if s.ca_file else {}
+        tls |= {"certfile": s.certificate_file} if s.certificate_file else {}
+        tls |= {"keyfile": s.key_file} if s.key_file else {}
+    return Client(
+        s.host,
+        port=s.port,
+        database=database or checked_name(s.database),
+        user=s.user,
+        password=s.password,
+        client_name="bytetracker",
+        connect_timeout=s.connect_timeout_s,
+        send_receive_timeout=deadline_s + _GRACE_S,
+        # A connection that was idle is asked for a sign of life before it is used.
+        sync_request_timeout=s.connect_timeout_s,
+        compression=s.compression,
+        tcp_keepalive=True,
+        settings={**own, "server_side_params": True},
+        **tls,
+    )
 
 
-def _call(client: Client, action: Callable[[], _T]) -> _T:
+def call(client: Client, action: Callable[[], _T]) -> _T:
     """Run it; on any error drop the connection and raise one of the two errors of a store."""
     try:
         return action()

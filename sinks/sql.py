@@ -8,9 +8,9 @@ import json
 import math
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
-from sinks.store import QueryResult, Store
+from sinks.store import QueryResult
 
 Format = Literal["table", "json", "csv"]
 FORMATS: tuple[Format, ...] = ("table", "json", "csv")
@@ -18,8 +18,14 @@ FORMATS: tuple[Format, ...] = ("table", "json", "csv")
 _CELL_WIDTH_MAX = 100
 
 
+class Asked(Protocol):
+    """A Store or a Reader."""
+
+    def query(self, sql: str, parameters: Mapping[str, Any] | None = None) -> QueryResult: ...
+
+
 def run_sql(
-    store: Store, sql: str, form: Format = "table", parameters: Mapping[str, Any] | None = None
+    store: Asked, sql: str, form: Format = "table", parameters: Mapping[str, Any] | None = None
 ) -> str:
     """Ask, and render the answer. The store refuses everything but reading. Raises StoreError,
     TransientStoreError."""

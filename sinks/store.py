@@ -41,6 +41,8 @@ class QueryResult:
     names: tuple[str, ...]
     types: tuple[str, ...]
     rows: list[tuple[Any, ...]]
+    #: There were more rows than asked for (see sinks.reading).
+    truncated: bool = False
 
 
 class Store(Protocol):

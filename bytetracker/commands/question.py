@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import get_args
 
@@ -9,7 +10,7 @@ import click
 
 from bytetracker.commands.options import config_option
 from bytetracker.settings import load_settings
-from sinks.opening import open_store
+from sinks.reading import open_reader
 from sinks.sql import Format, run_sql
 
 
@@ -31,12 +32,9 @@ from sinks.sql import Format, run_sql
     help="Folder of an embedded store, e.g. that of a demo; instead of the configuration's store.",
 )
 def sql(query: str, config_path: Path | None, form: Format, store_path: Path | None) -> None:
-    """Run QUERY, read-only, and print the result."""
+    """Run QUERY, read-only, and print the result; also beside a running sink or demo."""
     settings = load_settings(config_path)
     if store_path is not None:
         settings = settings.model_copy(update={"store": {"kind": "chdb", "path": str(store_path)}})
-    store = open_store(settings.store_settings())
-    try:
-        click.echo(run_sql(store, query, form), nl=False)
-    finally:
-        store.close()
+    with closing(open_reader(settings.store_settings())) as reader:
+        click.echo(run_sql(reader, query, form), nl=False)

@@ -14,7 +14,7 @@ from bytetracker.settings import Settings
 from fabric.inventory import load_fabric
 from sinks.metrics import SinkMetrics
 from sinks.migrate import migrate
-from sinks.opening import open_store
+from sinks.opening import answering_readers, open_to_write
 from sinks.settings import ChdbSettings
 from sinks.sink import run_sink
 from sinks.store import Store
@@ -28,11 +28,12 @@ def serve_sink(settings: Settings, *, drain: bool) -> None:
     fabric = load_fabric(settings.inventory)
     metrics = SinkMetrics(REGISTRY)
     serve_metrics("sink", settings.metrics_address, sink_settings.metrics_port)
-    store = open_store(store_settings)
+    store = open_to_write(store_settings)
     try:
         if isinstance(store_settings, ChdbSettings):
             migrate(store, settings.retention_settings())
-        report = run_sink(sink_settings, fabric, store, stop, drain=drain, metrics=metrics)
+        with answering_readers(store_settings):
+            report = run_sink(sink_settings, fabric, store, stop, drain=drain, metrics=metrics)
         document = {**asdict(report), "tables": rows_by_table(store)}
     finally:
         store.close()

@@ -36,6 +36,11 @@ _USERS = """<clickhouse>
       <password>reader-password</password><profile>readonly</profile><quota>default</quota>
       <networks><ip>127.0.0.1</ip></networks>
     </reader>
+    <console>
+      <password>console-password</password><profile>default</profile><quota>default</quota>
+      <networks><ip>127.0.0.1</ip></networks>
+      <grants><query>GRANT SELECT ON rights.*</query></grants>
+    </console>
   </users>
 </clickhouse>
 """
@@ -44,8 +49,9 @@ _USERS = """<clickhouse>
 class ClickHouseNative:
     """One ClickHouse server that keeps its data and its ports over ``stop``, ``kill`` and ``start``.
 
-    Users: ``default`` without a password, ``writer`` (``writer-password``) and ``reader``
-    (``reader-password``, may only read).
+    Users: ``default`` without a password, ``writer`` (``writer-password``), ``reader``
+    (``reader-password``, may only read) and ``console`` (``console-password``, has ``GRANT SELECT ON
+    rights.*``).
     """
 
     host = _HOST
