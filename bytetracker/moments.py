@@ -55,3 +55,8 @@ def us_since_1970(at: datetime) -> int:
 def told(at_us: int) -> str:
     """A point in time for a person."""
     return f"{_EPOCH + timedelta(microseconds=at_us):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def told_us(at_us: int) -> str:
+    """The same to the microsecond."""
+    return f"{_EPOCH + timedelta(microseconds=at_us):%Y-%m-%d %H:%M:%S.%f} UTC"

@@ -12,6 +12,7 @@ from bytetracker.embedded.process import ServerFailed
 from bytetracker.evaluate.scenario import ScenarioError
 from bytetracker.evaluate.suites import UnknownSuite
 from bytetracker.moments import SilenceRefused
+from bytetracker.path.asked import NothingKnown
 from bytetracker.settings import SettingsError
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from fabric.faults import FaultError
@@ -43,6 +44,7 @@ EXPECTED: tuple[type[Exception], ...] = (
     MemoryFailed,
     MigrationError,
     NoCoverage,
+    NothingKnown,
     OSError,  # no such file, interface or right: the system's own words say which
     PlanRefused,
     ProberRefused,
