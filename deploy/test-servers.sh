@@ -69,6 +69,29 @@ if [ -n "$packages" ]; then
     fi
 fi
 
+# --- Prometheus and Alertmanager -------------------------------------------------------------------
+# Unpacked, not installed: Debian's packages start both as services of the machine.
+monitoring="$cache/monitoring"
+for tool in promtool prometheus prometheus-alertmanager amtool; do
+    have "$tool" || [ -x "$monitoring/usr/bin/$tool" ] || missing_monitoring=yes
+done
+if [ -n "${missing_monitoring:-}" ]; then
+    if have apt-get && have dpkg; then
+        say "fetching prometheus and prometheus-alertmanager"
+        rm -rf "$monitoring"
+        mkdir -p "$monitoring"
+        [ "$(id -u)" != 0 ] || quiet apt-get update -qq
+        (
+            cd "$monitoring"
+            quiet apt-get download prometheus prometheus-alertmanager
+            for package in *.deb; do quiet dpkg -x "$package" .; done
+            rm -f -- *.deb
+        )
+    else
+        say "no apt-get to fetch prometheus and prometheus-alertmanager; tests that need them are skipped"
+    fi
+fi
+
 # --- from Maven Central ----------------------------------------------------------------------------
 # fetch NAME FOLDER GOAL: what the pom of NAME lists, into FOLDER/libs.
 fetch() {

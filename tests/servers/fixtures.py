@@ -4,10 +4,12 @@ Servers that only serve live for the whole run; those that a test breaks are the
 """
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
+from tests.servers.alertmanager_server import Alertmanager
 from tests.servers.clickhouse_server import ClickHouseNative
 from tests.servers.kafka_server import ApacheKafka
 from tests.servers.provisioned import (
@@ -15,6 +17,7 @@ from tests.servers.provisioned import (
     java_command,
     kafka_libraries,
     missing_server,
+    monitoring_tool,
     registry_folder,
 )
 from tests.servers.proxy import CuttableProxy
@@ -100,6 +103,18 @@ def _clickhouse_servers(folders: pytest.TempPathFactory) -> Iterator[Callable[[]
     yield start
     for server in started:
         server.stop()
+
+
+@pytest.fixture
+def alertmanager(tmp_path: Path) -> Iterator[Alertmanager]:
+    """An Alertmanager of the test's own, running; the test may stop, kill and start it."""
+    program = monitoring_tool("prometheus-alertmanager")
+    if program is None:
+        missing_server("no prometheus-alertmanager")
+    server = Alertmanager(program, tmp_path / "alertmanager")
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

@@ -48,6 +48,12 @@ def clickhouse_library() -> Path | None:
     return _whole("clickhouse", "package-lock.json", "node_modules/@chdb/lib-linux-x64-gnu/libchdb.so")
 
 
+def monitoring_tool(name: str) -> str | None:
+    """Return the path of promtool, prometheus, prometheus-alertmanager or amtool, or None."""
+    unpacked = CACHE / "monitoring" / "usr" / "bin" / name
+    return shutil.which(name) or (str(unpacked) if unpacked.exists() else None)
+
+
 def _whole(name: str, pin: str, path: str) -> Path | None:
     # `complete` is a copy of the file that pins the version, written when all else was there.
     complete = CACHE / name / "complete"
