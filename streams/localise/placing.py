@@ -27,9 +27,9 @@ from streams.localise.terrain import Terrain
 KEEP_US = 15_000_000
 #: Losses count half as much after so long.
 HALF_US = 2_000_000
-#: So many losses, faded, are a beginning; they lie on at most this share of the links that the switch may
+#: So many losses are a beginning; they lie on at most this share of the links that the switch may
 #: choose between, and on one of them in any case.
-LOST_MIN = 2.5
+LOST_MIN = 3
 LINKS_SHARE = 0.25
 #: Legs that go the same way: probes, in a tunnel or not.
 _ALIKE: dict[int, int] = {Leg.PROBE: Leg.ENCAPSULATED, Leg.ENCAPSULATED: Leg.PROBE}
@@ -39,10 +39,10 @@ Key = tuple[int, int]  # switch row, leg
 
 @dataclass(slots=True)
 class Placing:
-    """`lost`: by switch and leg, links with what each has lost, faded, and when last. JSON-able."""
+    """`lost`: by switch and leg, links with what each has lost: faded, when last, and in all. JSON-able."""
 
     terrain: Terrain
-    lost: dict[Key, dict[int, tuple[float, int]]] = field(default_factory=dict)
+    lost: dict[Key, dict[int, tuple[float, int, int]]] = field(default_factory=dict)
 
     def __call__(self, spots: Spots, end_us: int) -> Spots:
         """The losses of a slot that ends at `end_us`, those beyond switches placed where that can be told."""
@@ -66,10 +66,10 @@ class Placing:
         """A spot beyond a switch as spots on its links; as it is if nothing is known."""
         switch = cell - self.terrain.links
         known = self.lost.get((switch, leg)) or self.lost.get((switch, _ALIKE.get(leg, leg))) or {}
-        shares = {link: _faded(*each, end_us) for link, each in sorted(known.items())}
+        shares = {link: _faded(*each[:2], end_us) for link, each in sorted(known.items())}
         out = self.terrain.out_links(switch)
         links_max = max(1.0, LINKS_SHARE * np.count_nonzero(self.terrain.chosen[out]))
-        if len(shares) > links_max or sum(shares.values()) < LOST_MIN:
+        if len(known) > links_max or sum(each[2] for each in known.values()) < LOST_MIN:
             return [(cell, leg, count)]
         parts = split(count, shares)
         for link, part in parts.items():
@@ -78,7 +78,8 @@ class Placing:
 
     def _note(self, key: Key, link: int, count: int, end_us: int) -> None:
         links = self.lost.setdefault(key, {})
-        links[link] = (_faded(*links.get(link, (0.0, end_us)), end_us) + count, end_us)
+        weight, last_us, before = links.get(link, (0.0, end_us, 0))
+        links[link] = (_faded(weight, last_us, end_us) + count, end_us, before + count)
 
     def _forget(self, before_us: int) -> None:
         kept = {
@@ -98,8 +99,8 @@ class Placing:
     def restore(self, values: list[list[Any]]) -> None:
         """Reverse of `snapshot`."""
         self.lost = {}
-        for switch, leg, link, weight, last_us in values:
-            self.lost.setdefault((switch, leg), {})[link] = (weight, last_us)
+        for switch, leg, link, *each in values:
+            self.lost.setdefault((switch, leg), {})[link] = (each[0], each[1], each[2])
 
 
 def split(count: int, shares: dict[int, float]) -> dict[int, int]:
