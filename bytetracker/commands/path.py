@@ -81,7 +81,10 @@ def _show_server(store: PathStore, facts: ServerFacts, at_us: int | None) -> Non
         f"  last hour: {facts.answered:,} replies, {facts.silent:,} probes unanswered, "
         f"{facts.network_losses:,} lost in the network",
         *([] if facts.answers else ["  known never to answer: its silence is no fault"]),
-        *(printable(f"  open fault {fault_id}: {kind}, {story}") for fault_id, kind, story in facts.faults),
+        *(
+            "  " + printable(f"open fault {fault_id}: {kind}, {story}")
+            for fault_id, kind, story in facts.faults
+        ),
         "",
         f"last probes stored{until} (UTC, probe ID, verdict):",
         *probes_table(store.probes_to(facts.name, at_us)),

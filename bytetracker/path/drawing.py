@@ -11,6 +11,7 @@ from bytetracker.path.probe import Probe, Way
 from bytetracker.path.steps import LegSteps, Step
 
 WIDTH = 80
+FLOWS_SHOWN = 12
 _KINDS = {"north_south": "North-South", "east_west": "East-West", "inter_prober": "between Probers"}
 _SIGNS = {"end": " ", "seen": "|", "unseen": "?", "beyond": ":", "break": "X"}
 _LEG_TITLES = {
@@ -27,8 +28,7 @@ def probe_text(probe: Probe, legs: Iterable[LegSteps], ports: Mapping[tuple[str,
     for leg in legs:
         lines += ["", f"{_LEG_TITLES[leg.leg]}:", *_leg_lines(probe, leg, ports, min(node_width, 34))]
     lines += [*_alterations(probe)]
-    lines.append("")
-    lines += _wrapped(_legend(legs))
+    lines += ["", *_legend(legs)]
     return "\n".join(lines) + "\n"
 
 
@@ -38,7 +38,7 @@ def probes_table(probes: Sequence[Probe]) -> list[str]:
         return ["  none that is stored: of those that are plain ok only a sample is"]
     return [
         f"  {told(probe.sent_at_us).removesuffix(' UTC')}  {probe.probe_id:>15}  {probe.verdict:<15}  "
-        f"{_outcome(probe)}"
+        f"{_outcome(probe)}".rstrip()
         for probe in probes
     ]
 
@@ -48,13 +48,18 @@ def ways_text(ways: Sequence[Way]) -> list[str]:
     if not ways:
         return ["  none known: the localiser says them after some seconds of probing"]
     lines = []
-    flow = None
+    flows: list[tuple[str, str, int]] = []
     for way in ways:
-        if flow != (way.prober, way.via, way.source_port):
-            flow = way.prober, way.via, way.source_port
+        if (flow := (way.prober, way.via, way.source_port)) not in flows[-1:]:
+            flows.append(flow)
+            if len(flows) > FLOWS_SHOWN:
+                continue
             via = f" via {way.via}" if way.via else ""
-            lines.append(_one_line(f"  {way.prober}{via}, source port {way.source_port}:"))
-        lines += _wrapped(" > ".join(way.switches), f"    {way.leg + ':':<14}", " " * 18)
+            lines.append(_clean(f"  {way.prober}{via}, source port {way.source_port}:"))
+        if len(flows) <= FLOWS_SHOWN:
+            lines += _wrapped(" > ".join(way.switches), f"    {way.leg + ':':<14}", " " * 18)
+    if len(flows) > FLOWS_SHOWN:
+        lines.append(f"  and {len(flows) - FLOWS_SHOWN} more flows, in the table flow_paths")
     return lines
 
 
@@ -69,7 +74,7 @@ def _head(probe: Probe) -> list[str]:
         f"  answer    {answered}",
     ]
     return [
-        *map(_one_line, text),
+        *map(_clean, text),
         *_wrapped(f"{probe.verdict}: {probe.reason}", "  verdict   ", " " * 12),
     ]
 
@@ -83,14 +88,14 @@ def _leg_lines(
             yield from _wrapped(f"--- {step.note} ---", "  X ", "    ")
             continue
         if step.hop is None:
-            yield _one_line(f"  {_SIGNS[step.mark]} {step.node:<{width}}  {step.note}").rstrip()
+            yield _clean(f"  {_SIGNS[step.mark]} {step.node:<{width}}  {step.note}").rstrip()
             continue
         hop = step.hop
         port = ports.get((hop.switch, hop.port), f"port {hop.port}" if hop.port >= 0 else "")
         sign = "!" if hop.altered else _SIGNS[step.mark]
         after = _signed(hop.seen_at_us - probe.sent_at_us)
         line = f"  {sign} {step.node:<{width}}  TTL {hop.ttl:>3}  {after:>11}  {port}"
-        yield _one_line(line + _changed(previous, step)).rstrip()
+        yield _clean(line + _changed(previous, step)).rstrip()
         previous = step
     if leg.moved is not None:
         route = f"The flow goes another way by now: {' > '.join(leg.moved.switches)}"
@@ -124,17 +129,17 @@ def _alterations(probe: Probe) -> Iterable[str]:
         )
 
 
-def _legend(legs: Iterable[LegSteps]) -> str:
+def _legend(legs: Iterable[LegSteps]) -> list[str]:
     marks = {step.mark for leg in legs for step in leg.steps}
     altered = any(step.hop is not None and step.hop.altered for leg in legs for step in leg.steps)
-    said = ["| seen, with the time since the probe was sent, by the collector's clock"]
+    said = ["| seen; the time is that since sending, by the collector's clock"]
     if altered:
         said.append("! seen, with altered content")
     if "unseen" in marks:
         said.append("? passed without a copy: a mirror lost it")
     if "beyond" in marks:
         said.append(": where this flow goes from there")
-    return "; ".join(said)
+    return said
 
 
 def _outcome(probe: Probe) -> str:
@@ -155,10 +160,9 @@ def _signed(us: int) -> str:
     return f"{'+' if us >= 0 else '-'}{duration(abs(us) * 1_000)}"
 
 
-def _one_line(text: str) -> str:
-    """Names of any length leave no line longer than it should be."""
-    clean = "".join(each if each.isprintable() else "�" for each in text)
-    return clean if len(clean) <= WIDTH else clean[: WIDTH - 1] + "…"
+def _clean(text: str) -> str:
+    """Without what a terminal would obey; names longer than usual make a line longer, and are not cut."""
+    return "".join(each if each.isprintable() else "�" for each in text)
 
 
 def _wrapped(text: str, first: str = "", rest: str = "") -> list[str]:

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sinks.cookbook import Recipe, recipes
-from sinks.opening import open_store
-from sinks.settings import ChdbSettings, ClickHouseSettings
 from sinks.store import Store
-from tests.sinks.conftest import STORES
 from tests.sinks.cookbook.expected import ANSWERS
 from tests.sinks.cookbook.expected.servers import minutes_of
 from tests.sinks.cookbook.plants import planted
-from tests.sinks.cookbook.seed import fill
 from tests.sinks.cookbook.world import at
-
-DATABASE = "cookbook"
-
-
-@pytest.fixture(scope="module", params=STORES)
-def seeded(request: pytest.FixtureRequest, chdb_path: Path) -> Iterator[Store]:
-    """Either store, with the planted story in it."""
-    settings: ChdbSettings | ClickHouseSettings = ChdbSettings(str(chdb_path), DATABASE)
-    if request.param == "clickhouse":
-        server = request.getfixturevalue("clickhouse_native")
-        settings = ClickHouseSettings(server.host, server.native_port, DATABASE)
-    store = open_store(settings)
-    try:
-        fill(store, planted())
-        yield store
-    finally:
-        store.close()
 
 
 @pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.name)
