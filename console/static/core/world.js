@@ -24,6 +24,5 @@ export function theModel() {
 
 /** Fetch it anew with the next theModel(), if the overview tells of another size than what is held. */
 export function checkAgainst(overview) {
-  const switches = overview?.fabric?.switches ?? overview?.switches;
-  if (world.model && typeof switches === "number" && switches !== world.model.switches.length) world.model = null;
+  if (world.model && overview.switches !== world.model.switches.length) world.model = null;
 }

@@ -2,10 +2,18 @@
 
 export const K_MOST = 64;
 
+/** What stands over the map: buttons at its top, the legend at its bottom. */
+export const TOP_PX = 46;
+export const BOTTOM_PX = 40;
+
+/** Width by height of what is free of them. */
+export const freeAspect = (window) => (window.w - 32) / Math.max(50, window.h - TOP_PX - BOTTOM_PX - 16);
+
 /** The camera that shows a whole rectangle of the world in a window, with room around it. */
-export function fitted(rect, window, room = 24, k_most = 2.2) {
-  const k = Math.min((window.w - 2 * room) / rect.w, (window.h - 2 * room) / rect.h, k_most);
-  return { k, x: window.w / 2 - (rect.x + rect.w / 2) * k, y: window.h / 2 - (rect.y + rect.h / 2) * k };
+export function fitted(rect, window, room = 16, k_most = 2.2) {
+  const free = window.h - TOP_PX - BOTTOM_PX;
+  const k = Math.min((window.w - 2 * room) / rect.w, Math.max(20, free - room) / rect.h, k_most);
+  return { k, x: window.w / 2 - (rect.x + rect.w / 2) * k, y: TOP_PX + free / 2 - (rect.y + rect.h / 2) * k };
 }
 
 /** Zoomed by a factor about a point of the screen. */

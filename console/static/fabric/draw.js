@@ -23,6 +23,7 @@ export function draw(context, scene, shown) {
   context.fillRect(0, 0, window.w, window.h);
   drawBlocks(context, scene, shown);
   drawCables(context, scene, shown);
+  drawLabels(context, scene, shown);
   drawSwitches(context, scene, shown);
   drawBad(context, scene);
   drawMarks(context, scene, shown);
@@ -59,14 +60,25 @@ function drawBlocks(context, scene, { blocks }) {
     box(context, x, y, w, h, Math.min(6, 10 * k));
     context.fill();
     context.stroke();
-    const size = Math.max(8, Math.min(13, 15 * k));
-    if (w > 24) {
-      context.fillStyle = colours["text-soft"];
-      context.font = `600 ${size}px ${FONT}`;
-      context.textBaseline = "middle";
-      context.textAlign = "left";
-      context.fillText(fit(context, block.label, w - 12), x + Math.min(10, 12 * k) , y + Math.max(size * 0.6, 10 * k) + 0.5);
-    }
+  }
+}
+
+/** Names of blocks, over the cables that lead into them. */
+function drawLabels(context, { camera, colours }, { blocks }) {
+  const { k } = camera;
+  const size = Math.max(8, Math.min(13, 15 * k));
+  context.font = `600 ${size}px ${FONT}`;
+  context.textBaseline = "middle";
+  context.textAlign = "left";
+  for (const block of blocks) {
+    if (block.w * k <= 24) continue;
+    const text = fit(context, block.label, block.w * k - 12);
+    const x = block.x * k + camera.x + Math.min(9, 9 * k);
+    const y = block.y * k + camera.y + Math.max(size * 0.65, 10 * k);
+    context.fillStyle = colours.block;
+    context.fillRect(x - 2, y - size * 0.55, context.measureText(text).width + 4, size * 1.1);
+    context.fillStyle = colours["text-soft"];
+    context.fillText(text, x, y + 0.5);
   }
 }
 
@@ -81,15 +93,21 @@ export function ends({ layout, camera }, from, to) {
   return down ? [at(from, layout.cell.h), at(to, 0)] : [at(from, 0), at(to, layout.cell.h)];
 }
 
-/** Cables to draw: all of a small fabric; of a large one those of what is in the window, if they are not too many. */
+/**
+ * Cables to draw: all of a small fabric. Of a large one, where every leaf has a cable to everything, only those
+ * of what is in the window that no probe crossed; the chosen and the bad ones are drawn besides.
+ */
 export function cablesShown(scene, shown) {
-  const { model, layout, camera } = scene;
+  const { model, layout, camera, links } = scene;
   if (layout.mode === "tree") return model.a.length <= CABLES_MOST ? model.a.keys() : [];
   const cables = new Set();
-  if (layout.cell.w * camera.k >= LABEL_FROM_PX) {
+  if (links && layout.cell.w * camera.k >= LABEL_FROM_PX) {
+    const bits = crossed(links);
     for (const i of shown.switches) {
-      for (const cable of model.cablesOf(i)) cables.add(cable);
-      if (cables.size > CABLES_MOST) return [];
+      for (const cable of model.cablesOf(i)) {
+        if (!isCrossed(bits, 2 * cable) && !isCrossed(bits, 2 * cable + 1)) cables.add(cable);
+      }
+      if (cables.size > CABLES_MOST) break;
     }
   }
   return cables;
@@ -108,7 +126,7 @@ function drawCables(context, scene, shown) {
   if (chosen?.cable !== undefined) trace(own, ends(scene, model.a[chosen.cable], model.b[chosen.cable]));
   const few = chosen?.pod === undefined ? chosen?.switches ?? [] : [];
   for (const i of few) for (const cable of model.cablesOf(i)) trace(own, ends(scene, model.a[cable], model.b[cable]));
-  stroke(context, seen, scene.layout.mode === "tree" ? colours.link : colours["link-faint"], 1);
+  stroke(context, seen, colours.link, 1);
   stroke(context, unseen, colours.link, 1, [2, 4]);
   stroke(context, own, colours.accent, 1.4);
 }
@@ -137,7 +155,8 @@ function drawSwitches(context, scene, { switches }) {
   const { k } = camera;
   const [w, h] = [layout.cell.w * k, layout.cell.h * k];
   const named = w >= LABEL_FROM_PX;
-  const size = Math.max(7.5, Math.min(13, h * 0.5));
+  const longest = switches.reduce((most, i) => Math.max(most, model.switches[i].name.length), 1);
+  const size = Math.max(8, Math.min(13, h * 0.55, (w - 4) / (longest * 0.605)));
   const isChosen = new Set(chosen?.pod === undefined ? chosen?.switches ?? [] : []);
   const isHovered = new Set(hovered?.pod === undefined ? hovered?.switches ?? [] : []);
   context.font = `${size}px ${FONT}`;
@@ -174,7 +193,7 @@ function drawSwitches(context, scene, { switches }) {
     }
     if (named) {
       context.fillStyle = colours.text;
-      context.fillText(fit(context, model.switches[i].name, w - 4), x + w / 2, y + h / 2 + 0.5);
+      context.fillText(fit(context, model.switches[i].name, w - 2), x + w / 2, y + h / 2 + 0.5);
     }
   }
 }

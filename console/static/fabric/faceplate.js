@@ -24,7 +24,7 @@ export function faceplate(detail, rect) {
 
 /** [{chip, ports}] in the order of the switch's chips; ports by number. */
 export function byChip(detail) {
-  const labels = detail.chips.map((chip) => (typeof chip === "string" ? chip : chip.label ?? chip.name));
+  const labels = detail.chips.map((chip) => chip.label);
   for (const port of detail.ports) if (!labels.includes(port.chip)) labels.push(port.chip);
   return labels.map((chip) => ({
     chip,

@@ -9,11 +9,12 @@
  *      blocks: [{kind: "pod"|"strip", pod, tier, label, x, y, w, h, switches}]}
  */
 
-const CELL = { w: 64, h: 26 };
-const GAP = 8;
-const PAD = 12;
+const CELL = { w: 68, h: 26 };
+const GAP = 5;
+const PAD = 9;
 const LABEL = 20;
-const BLOCK_GAP = 24;
+const BLOCK_GAP = 16;
+const GAP_MOST = 300; // between the tiers of a tree
 export const TREE_MOST = 160; // switches
 
 /** `aspect`: width / height of the window that it is to fill. */
@@ -63,7 +64,7 @@ function tree(model, aspect) {
   // Between tiers as much room as the window has, within reason.
   const fixed = (above.length + deepest) * CELL.h + LABEL + 2 * PAD + above.length * (LABEL + 2 * PAD);
   const gaps = above.length + deepest - 1 || 1;
-  const gap = Math.min(150, Math.max(44, (width / aspect - fixed) / gaps));
+  const gap = Math.min(GAP_MOST, Math.max(44, (width / aspect - fixed) / gaps));
   let y = 0;
   for (const row of above) {
     const h = LABEL + CELL.h + PAD;

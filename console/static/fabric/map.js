@@ -7,7 +7,7 @@
  */
 
 import { h } from "../core/dom.js";
-import { between, fitted, held, moved, zoomed } from "./camera.js";
+import { between, fitted, freeAspect, held, moved, zoomed } from "./camera.js";
 import { readColours } from "./colours.js";
 import { draw, inWindow } from "./draw.js";
 import { hit } from "./hit.js";
@@ -90,7 +90,7 @@ export class FabricMap {
     this.#canvas.height = Math.round(height * this.#ratio);
     this.scene.window = { w: width, h: height };
     if (this.#wholly || !this.scene.layout) {
-      this.scene.layout = layout(this.model, width / height);
+      this.scene.layout = layout(this.model, freeAspect(this.scene.window));
       this.scene.camera = this.#whole();
     }
     this.recolour();
@@ -211,7 +211,7 @@ export class FabricMap {
 
   #hover(at) {
     const found = at && this.#hit(at);
-    const same = JSON.stringify(found?.pod ?? found?.switches ?? null) === JSON.stringify(this.scene.hovered?.pod ?? this.scene.hovered?.switches ?? null);
+    const same = keyOf(found) === keyOf(this.scene.hovered);
     this.element.classList.toggle("pointing", Boolean(found));
     this.onHover(found, at);
     if (!same) this.show({ hovered: found });
@@ -233,3 +233,5 @@ export class FabricMap {
     does();
   }
 }
+
+const keyOf = (place) => (place ? `${place.cable} ${place.pod} ${place.pod === undefined ? place.switches[0] : ""}` : "");

@@ -83,7 +83,7 @@ export function locate(model, element) {
   const at = model.byName.get(element);
   if (at !== undefined) return { switches: [at] };
   const prober = model.proberByName.get(element);
-  if (prober !== undefined) return { switches: [attached(model, prober)].filter((i) => i >= 0), prober };
+  if (prober !== undefined) return { switches: [model.probers[prober].switch], prober };
   if (element.includes("~")) {
     const link = model.link(element);
     if (link) return { switches: [], ...link };
@@ -95,14 +95,6 @@ export function locate(model, element) {
   const owner = switchOf(model, element);
   return owner === undefined ? { switches: [], server: element } : { switches: [owner] };
 }
-
-/** `switch` of a Prober may be told by name or index. */
-function attached(model, prober) {
-  const to = model.probers[prober].switch;
-  return typeof to === "number" ? to : model.byName.get(to) ?? -1;
-}
-
-export const proberSwitch = attached;
 
 /** Index of the switch that a chip, pair of chips or port belongs to. */
 export function switchOf(model, element) {

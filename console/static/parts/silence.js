@@ -2,6 +2,7 @@
 
 import { get, named, post, remove } from "../core/api.js";
 import { h } from "../core/dom.js";
+import { live } from "../core/live.js";
 import { failure } from "./blocks.js";
 import { openDialog } from "./dialog.js";
 import { element as elementLink, when } from "./text.js";
@@ -15,7 +16,7 @@ export function silenceDialog(elements, done) {
     const long = h("select", { name: "for_s" }, DURATIONS.map(([value, text]) => h("option", { value, selected: value === 7200 }, text)));
     const why = h("input", { name: "why", required: true, maxlength: 200, autocomplete: "off", placeholder: "e.g. optics of this link are being replaced" });
     const by = h("input", { name: "by", required: true, maxlength: 80, autocomplete: "username" });
-    by.value = remembered();
+    by.value = live.overview?.user || remembered();
     const problem = h("div", { "aria-live": "assertive" });
     const send = h("button.primary", { type: "submit" }, "Silence");
     return h("form", {
@@ -44,14 +45,14 @@ export function silenceDialog(elements, done) {
 /** Silences that hold or are to come, each with a button that ends it. */
 export async function silenceList(changed, only = null) {
   const answer = await get("silences");
-  const all = (answer.silences ?? answer).filter((one) => !only || only(one));
+  const all = answer.filter((one) => !only || only(one));
   if (!all.length) return null;
   return h("ul.silences", all.map((one) => h("li",
     elementLink(one.element), h("span", ` until `), when(one.until_us, { relative: false }), h("span.faint", " UTC"),
     h("span", `: ${one.why}`), one.by && h("span.faint", ` (${one.by})`),
     one.what === "maintenance"
       ? h("span.tag", "planned maintenance")
-      : h("button", {
+      : !live.overview?.read_only && h("button", {
         type: "button", "data-key": `end-${one.element}`,
         onclick: async (event) => {
           event.target.disabled = true;

@@ -35,12 +35,7 @@ const MEANS = {
   store: "The store does not answer: history, probes, matrix and SQL are not to be had until it is back. What is wrong now is still shown.",
 };
 
-/** The overview tells of each part true, or what is wrong with it. */
 function away(part) {
-  const told = live.overview?.[part];
-  if (told === undefined || told === null) return null;
-  const answersNow = typeof told === "object" ? told.answers ?? told.ok : told === true;
-  if (answersNow) return null;
-  const detail = typeof told === "object" ? told.detail ?? "" : typeof told === "string" ? told : "";
-  return detail ? `${MEANS[part]} (${detail})` : MEANS[part];
+  if (!live.overview || live.overview[part]) return null;
+  return `${MEANS[part]} ${live.overview[`${part}_advice`]}`.trim();
 }

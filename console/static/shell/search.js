@@ -7,6 +7,12 @@ import { elementHref } from "../parts/text.js";
 import { lineIcon } from "../parts/icons.js";
 
 const WAIT_MS = 120;
+/** Where kinds lead that are no elements of the map. */
+const PAGES = {
+  fault: (name) => href(["faults", name]),
+  probe: (name) => href(["probe", name]),
+  collector: (name) => href(["health"], { source: name }),
+};
 
 export function searchBox() {
   const list = h("ul", { id: "search-found", role: "listbox", "aria-label": "Found", hidden: true });
@@ -61,8 +67,8 @@ export function searchBox() {
     try {
       const answer = await get("search", { q: text }, own.signal);
       if (own.signal.aborted || document.activeElement !== input) return undefined;
-      const named = (answer.results ?? answer).map(({ kind, name }) => ({ kind, name, to: kind === "fault" ? href(["faults", name]) : elementHref(name) }));
-      show([...(/^\d{6,20}$/.test(text) ? [{ kind: "probe ID", name: text, to: href(["probe", text]) }] : []), ...named]);
+      const named = answer.map(({ kind, name }) => ({ kind, name, to: (PAGES[kind] ?? elementHref)(name) }));
+      show(named);
     } catch (error) {
       if (!isAbort(error)) show([]);
     }

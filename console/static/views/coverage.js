@@ -25,15 +25,15 @@ export function open({ signal }) {
 }
 
 function sections(told, opened) {
-  const classes = told.classes ?? [];
+  const { classes } = told;
   if (!classes.length) return [notice("No report on coverage has come yet; the first comes within a minute of probing.")];
   const shareOf = (one) => (one.crossable ? one.seen / one.crossable : null);
-  const unseen = classes.map((one) => ({ name: classOf(one), elements: one.unseen ?? [], missing: one.crossable - one.seen })).filter((one) => one.missing > 0 || one.elements.length);
+  const unseen = classes.map((one) => ({ name: one.element_class, elements: one.unseen, missing: one.crossable - one.seen })).filter((one) => one.missing > 0 || one.elements.length);
   return [
     card(null,
       told.slot_us && h("p.faint", "Crossed within ", told.window_us ? span(told.window_us) : "the window", " before ", whenFully(told.slot_us)),
       table([
-        { title: "what", cell: (c) => h("strong", words(classOf(c))) },
+        { title: "what", cell: (c) => h("strong", words(c.element_class)) },
         { title: "share crossed", wide: true, cell: (c) => meter(shareOf(c)) },
         { title: "crossed", num: true, cell: (c) => count(c.seen) },
         { title: "can be crossed", num: true, cell: (c) => count(c.crossable) },
@@ -45,25 +45,21 @@ function sections(told, opened) {
         h("summary", `${count(one.missing)} ${words(one.name)}${one.missing === 1 ? "" : "s"}`),
         h("ul.names", one.elements.slice(0, SHOWN).map((name) => h("li", elementLink(name)))),
         one.elements.length > SHOWN && h("p.faint", `and ${count(one.elements.length - SHOWN)} more; ask the SQL page for all`)))),
-    history(told.history ?? []),
+    history(told.history),
   ].filter(Boolean);
 }
-
-const classOf = (one) => one.element_class ?? one.class ?? one.name;
 
 function meter(value) {
   if (value === null) return h("span.faint", "nothing to cross");
   return h("span.meter", h("span.bar", { "aria-hidden": "true" }, h("span", { style: { width: `${value * 100}%` } })), h("span.num", share(value)));
 }
 
-/** History comes as [{slot_us, element_class, share}] or as [{slot_us, shares: {class: share}}]. */
 function history(rows) {
   if (rows.length < 2) return null;
-  const flat = rows.flatMap((row) => (row.shares ? Object.entries(row.shares).map(([name, value]) => ({ slot_us: row.slot_us, name, share: value })) : [{ slot_us: row.slot_us, name: classOf(row), share: row.share }]));
-  const x = [...new Set(flat.map((row) => row.slot_us))].sort((a, b) => a - b);
+  const x = [...new Set(rows.map((row) => row.slot_us))].sort((a, b) => a - b);
   if (x.length < 2) return null;
-  const names = [...new Set(flat.map((row) => row.name))];
-  const at = new Map(flat.map((row) => [`${row.name} ${row.slot_us}`, row.share]));
+  const names = [...new Set(rows.map((row) => row.element_class))];
+  const at = new Map(rows.map((row) => [`${row.element_class} ${row.slot_us}`, row.share]));
   return card("History", chart({
     x, label: "Share crossed over time", yMax: 1, yText: share, xTicks: ([from, to], wanted) => timeTicks(from, to, wanted),
     xText: (us, fully) => (fully ? `${moment(us)} UTC` : clock(us)),

@@ -6,7 +6,7 @@ import { live } from "../core/live.js";
 import { go, href } from "../core/router.js";
 import { lossClass } from "../core/scale.js";
 import { byChip } from "../fabric/faceplate.js";
-import { crossedBits, isCrossed, LEVELS } from "../fabric/state.js";
+import { crossedBits, isCrossed } from "../fabric/state.js";
 import { facts, loading, notice } from "../parts/blocks.js";
 import { lineIcon, statusIcon } from "../parts/icons.js";
 import { silenceDialog } from "../parts/silence.js";
@@ -34,7 +34,7 @@ function actions(page, place, name, more = []) {
     h("button", { type: "button", "data-key": "zoom-chosen", onclick: () => page.map.goTo(place, place.switches.length === 1 && place.pod === undefined) }, "Zoom in"),
     more,
     h("a.button", { href: href(["faults"], { element: name }) }, "Faults here"),
-    h("button", { type: "button", "data-key": "silence-chosen", onclick: () => silenceDialog([name], () => page.refresh()) }, "Silence …"));
+    !live.overview?.read_only && h("button", { type: "button", "data-key": "silence-chosen", onclick: () => silenceDialog([name], () => page.refresh()) }, "Silence …"));
 }
 
 function faultsHere(page, belongs) {
@@ -48,25 +48,23 @@ function switchBody(page, chosen, part) {
   const i = chosen.switches[0];
   const one = model.switches[i];
   const detail = page.detail(i);
-  const level = state.level[i];
+  const here = faultsHere(page, (name) => name === one.name || name.startsWith(`${one.name}/`) || name.startsWith(`${one.name}:`) || name.split("~").includes(one.name));
   return [
-    h("div.line", level ? h(`span.status.${LEVELS[level]}`, statusIcon(LEVELS[level]), LEVELS[level]) : h("span.status.fine", statusIcon("fine"), "no fault"),
+    h("div.line", !here && (state.suspect[i] ? h("span.status.warning", statusIcon("warning"), "suspected") : h("span.status.fine", statusIcon("fine"), "no fault here")),
       one.drained && h("span.tag", "drained")),
-    faultsHere(page, (name) => name === one.name || name.startsWith(`${one.name}/`) || name.startsWith(`${one.name}:`) || name.split("~").includes(one.name)),
+    here,
     facts([
       ["tier", model.tiers[one.tier]],
       one.pod >= 0 && ["pod", element(model.pods[one.pod])],
       ["chips", count(one.chips)],
       ["servers", model.servers[i] ? h("a", { href: href(["probes"], { switch: one.name }) }, count(model.servers[i])) : "none"],
-      detail && ["exporter", h("span.mono", exporterText(detail))],
+      detail && ["exporter", h("span.mono", detail.exporter_addresses.join(", ") || "none")],
     ], "inline"),
     actions(page, chosen, one.name, [h("a.button", { href: href(["probes"], { switch: one.name }) }, "Probes")]),
     maintenance(detail),
     detail ? chips(page, i, detail, part) : loading("Fetching ports"),
   ];
 }
-
-const exporterText = (detail) => (detail.exporter_addresses ?? detail.exporters ?? []).join(", ") || "none";
 
 function maintenance(detail) {
   const planned = detail?.maintenance ?? [];
@@ -94,9 +92,7 @@ function portBox({ model }, index, port, link, part) {
   const one = model.switches[index];
   const bad = [link?.out, link?.in].filter(Boolean).sort((x, y) => y.loss - x.loss)[0];
   const kind = bad ? (bad.lost ? `loss-${lossClass(bad.loss)}` : "altered") : "";
-  const told = [
-    link?.out && `out ${rates(link.out)}`, link?.in && `in ${rates(link.in)}`, port.mirrored === false && "not mirrored",
-  ].filter(Boolean).join(", ");
+  const told = [link?.out && `out ${rates(link.out)}`, link?.in && `in ${rates(link.in)}`].filter(Boolean).join(", ");
   const target = port.peer_kind === "switch" ? href(["fabric", "link", `${one.name}~${port.peer}`])
     : port.peer_kind === "prober" ? href(["health"], { source: port.peer }) : href(["probes"], { server: port.peer });
   const marked = part?.includes(`:${port.name}`) ? "marked" : "";

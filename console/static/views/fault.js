@@ -70,7 +70,7 @@ function heading(fault, parts, silenced) {
       h("div.actions.right",
         fault.suspects[0] && h("a.button", { href: placeHref(fault) }, "Show on map"),
         h("a.button", { href: href(["probes"], probesQuery(fault)) }, "Probes"),
-        h("button", { type: "button", "data-key": "silence", onclick: () => silenceDialog(places, silenced) }, "Silence …"))),
+        !live.overview?.read_only && h("button", { type: "button", "data-key": "silence", onclick: () => silenceDialog(places, silenced) }, "Silence …"))),
     h("h1.story", fault.story),
     fault.silenced && notice(`Silenced: ${fault.silenced}`, "warning"),
     fault.part_of && h("p", "Turned out to be part of ", h("a.name", { href: href(["faults", fault.part_of]) }, fault.part_of)),

@@ -31,19 +31,18 @@ export function open({ route, signal }) {
 }
 
 function sections(told, asked) {
-  const sources = told.sources ?? [];
-  const exporters = [...(told.exporters ?? [])].sort((x, y) => (y.missing_rate ?? 0) - (x.missing_rate ?? 0));
+  const { sources, exporters } = told;
   return [
     h("div.two",
       card("Parts of the pipeline", parts(told)),
       card("Rows that came late, or could not be read", late(told))),
     card("Sources", table([
-      { title: "source", cell: (s) => h("span", { class: s.source === asked || s.name === asked ? "marked" : "" }, h("span.mono", s.source ?? s.name)) },
-      { title: "kind", cell: (s) => words(s.kind ?? "") || "–" },
+      { title: "source", cell: (s) => h("span", { class: s.source === asked ? "marked" : "" }, h("span.mono", s.source)) },
+      { title: "kind", cell: (s) => words(s.kind) },
       { title: "state", cell: (s) => sourceState(s) },
       { title: "behind by", num: true, cell: (s) => duration(s.lag_us) },
-      { title: "rate", num: true, cell: (s) => (rateOf(s) === undefined ? "–" : `${short(rateOf(s))}/s`) },
-      { title: "last heard", wide: true, cell: (s) => when(s.last_us ?? s.newest_us ?? s.seen_us) },
+      { title: "rate", num: true, cell: (s) => `${short(s.rows_per_s)}/s` },
+      { title: "last heard", wide: true, cell: (s) => when(s.last_us) },
     ], sources, { caption: "Sources", empty: "No source has said anything yet." })),
     card(`Mirrors by exporter${exporters.length > EXPORTERS_SHOWN ? `, the worst ${EXPORTERS_SHOWN} of ${count(exporters.length)}` : ""}`, table([
       { title: "switch", cell: (e) => elementLink(e.switch) },
@@ -51,16 +50,15 @@ function sections(told, asked) {
       { title: "missing", num: true, cell: (e) => count(e.missing), hint: "copies that other copies of the same probe prove to have existed" },
       { title: "share missing", wide: true, cell: (e) => lossMeter(e.missing_rate) },
       { title: "lost in transit", num: true, cell: (e) => count(e.lost_in_transit), hint: "gaps of the GRE sequence" },
-      { title: "newest", cell: (e) => when(e.newest_us ?? e.newest_slot_us) },
+      { title: "newest", cell: (e) => when(e.newest_us) },
     ], exporters.slice(0, EXPORTERS_SHOWN), { caption: "Mirror loss by exporter", empty: "No mirror copy has come yet." })),
   ];
 }
 
-const rateOf = (source) => source.rows_per_s ?? source.rate_per_s ?? source.rate;
-
 function sourceState(source) {
-  const silent = source.silent ?? source.lag_us > BEHIND_US;
-  return h(`span.status.${silent ? "warning" : "fine"}`, statusIcon(silent ? "warning" : "fine"), silent ? "silent" : "heard");
+  const silent = source.lag_us === null || source.lag_us > BEHIND_US;
+  const icon = silent ? "warning" : "fine";
+  return h(`span.status.${icon}`, statusIcon(icon), silent ? "silent" : "heard");
 }
 
 function lossMeter(value) {
@@ -69,26 +67,23 @@ function lossMeter(value) {
 }
 
 function parts(told) {
-  const rows = Array.isArray(told.pipeline) ? told.pipeline : Object.entries(told.pipeline ?? {}).map(([part, last]) => ({ part, ...(typeof last === "object" ? last : { last_us: last }) }));
   return table([
-    { title: "part", cell: (p) => h("strong", words(p.part ?? p.name)) },
-    { title: "what it last did", wide: true, cell: (p) => p.what ?? p.detail ?? "–" },
-    { title: "when", cell: (p) => when(p.last_us ?? p.at_us) },
-  ], rows, { caption: "Parts of the pipeline", empty: "Nothing is known of the pipeline yet." });
+    { title: "part", cell: (p) => h("strong", words(p.part)) },
+    { title: "what it last did", wide: true, cell: (p) => p.what || "–" },
+    { title: "when", cell: (p) => when(p.last_us) },
+  ], told.pipeline, { caption: "Parts of the pipeline", empty: "Nothing is known of the pipeline yet." });
 }
 
 function late(told) {
-  const counts = told.late ?? {};
-  const letters = told.dead_letters ?? [];
-  const list = Array.isArray(letters) ? letters : letters.recent ?? [];
+  const list = told.dead_letters;
   return [
-    facts(Object.entries(counts).filter(([, value]) => typeof value === "number").map(([name, value]) => [words(name), h("span.num", count(value))]), "inline"),
+    facts(Object.entries(told.late).map(([name, value]) => [words(name), h("span.num", count(value))]), "inline"),
     list.length === 0 ? notice("No dead letter: every message could be read.", "fine") : table([
       { title: "topic", cell: (d) => h("span.mono", d.topic) },
       { title: "reason", cell: (d) => d.reason },
-      { title: "messages", num: true, cell: (d) => count(d.messages ?? d.count ?? 1) },
-      { title: "example", wide: true, cell: (d) => h("span.mono", d.example ?? d.detail ?? "") },
-      { title: "newest", cell: (d) => when(d.newest_us ?? d.at_us) },
+      { title: "messages", num: true, cell: (d) => count(d.messages) },
+      { title: "example", wide: true, cell: (d) => h("span.mono", d.example) },
+      { title: "newest", cell: (d) => when(d.newest_us) },
     ], list, { caption: "Dead letters" }),
   ];
 }

@@ -27,10 +27,11 @@ export function heatmap(matrix, of, drill) {
     grid.push(matrix.columns.map((to, c) => h("td", { role: "gridcell", tabindex: r || c ? "-1" : "0", "data-at": `${r},${c}` })));
     return h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader", title: name }, h("span", name)), grid[r]);
   }));
-  const element = h("div.heat", { "data-level": matrix.columns.length > 24 ? "many" : "few" },
+  const n = matrix.columns.length;
+  const element = h("div.heat", { "data-level": n > 24 ? "many" : "few" },
     h("div.axis", h("span", "to →"), h("span.faint", " from ↓")),
     h("div.scroll",
-      h("table", { role: "grid", "aria-label": "From row to column" },
+      h("table", { role: "grid", "aria-label": "From row to column", style: { "max-width": `${96 + n * 110}px`, "min-width": `${70 + n * 11}px` } },
         h("thead", h("tr", { role: "row" }, h("td", { role: "presentation" }), matrix.columns.map((name) => h("th", { scope: "col", role: "columnheader", title: name }, h("span", name))))),
         body)),
     told, legend);

@@ -36,10 +36,8 @@ export function open({ route, signal }) {
 }
 
 function replyText(probe) {
-  const kind = typeof probe.reply === "object" && probe.reply ? probe.reply.kind : probe.reply_kind ?? probe.reply;
-  const ttl = probe.reply?.ttl ?? probe.reply_ttl;
-  if (!kind || kind === "none") return "none";
-  return ttl === null || ttl === undefined ? words(kind) : `${words(kind)}, TTL ${ttl}`;
+  if (probe.reply_kind === "none") return "none";
+  return probe.reply_ttl === null ? words(probe.reply_kind) : `${words(probe.reply_kind)}, TTL ${probe.reply_ttl}`;
 }
 
 const bits = (value) => h("span.mono", `${(value & 255).toString(2).padStart(8, "0")} (0x${(value & 255).toString(16).padStart(2, "0")})`);

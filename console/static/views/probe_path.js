@@ -7,7 +7,7 @@
 
 import { h } from "../core/dom.js";
 import { clock, duration, moment } from "../core/format.js";
-import { lineIcon, statusIcon } from "../parts/icons.js";
+import { statusIcon } from "../parts/icons.js";
 import { element } from "../parts/text.js";
 
 const TITLES = { encapsulated: "In the tunnel, to the switch that sends it on", probe: "Probe", reply: "Reply" };
@@ -59,7 +59,7 @@ function gap(from, to) {
   const later = from.at_us && to.at_us ? to.at_us - from.at_us : null;
   return h("li.gap", { class: kind, role: "presentation" },
     h("span.later.num", later === null ? "" : `${later >= 0 ? "+" : "−"}${duration(Math.abs(later))}`),
-    h("span.arrow", lineIcon("arrow")),
+    h("span.arrow", { "aria-hidden": "true" }),
     to.stopsHere && h("span.stop", statusIcon("missing", "stopped here")),
     kind === "wrong" && h("span.stop", statusIcon("critical", "went wrong here")));
 }
@@ -69,7 +69,7 @@ const HOW = { seen: "", missing: "no mirror copy", beyond: "never seen here", en
 function box(probe, node) {
   return h("li.hop", { class: `${node.how} ${node.altered ? "altered" : ""}` },
     h("div.hopname", element(node.name)),
-    h("div.hopkind", [node.kind, node.port !== null && node.port !== undefined && node.port !== -1 && node.port !== "" ? `port ${node.port}` : ""].filter(Boolean).join(", ")),
+    h("div.hopkind", [node.kind, node.port && `port ${node.port}`].filter(Boolean).join(", ")),
     node.seen && node.ttl !== null && node.ttl !== undefined && h("div.num", `TTL ${node.ttl}`),
     node.at_us && h("div.num", { title: `${moment(node.at_us, 6)} UTC` }, since(probe, node)),
     HOW[node.how] && h("div.how", statusIcon(node.how === "missing" ? "silenced" : "missing"), HOW[node.how]),

@@ -52,7 +52,7 @@ export function open({ route, signal }) {
 
   async function csv() {
     try {
-      const file = await download("sql/csv", { sql: editor.value, limit: LIMIT });
+      const file = await download("sql/csv", { sql: editor.value });
       const address = URL.createObjectURL(file);
       const link = h("a", { href: address, download: "bytetracker.csv" });
       document.body.append(link);
@@ -94,11 +94,11 @@ function examples(put, signal) {
   const list = h("div");
   const filter = h("input", { type: "search", placeholder: "Search questions", "aria-label": "Search questions" });
   into(list, get("sql/examples", {}, signal), (answer) => {
-    const all = answer.examples ?? answer;
+    const all = answer;
     const show = () => {
       const wanted = filter.value.trim().toLowerCase();
-      const found = all.filter((one) => `${one.question ?? one.title} ${one.sql}`.toLowerCase().includes(wanted));
-      list.replaceChildren(found.length ? h("ul.questions", found.map((one) => h("li", h("button.quiet", { type: "button", onclick: () => put(one.sql) }, one.question ?? one.title)))) : notice("No question is like that."));
+      const found = all.filter((one) => `${one.section} ${one.question} ${one.meaning} ${one.sql}`.toLowerCase().includes(wanted));
+      list.replaceChildren(found.length ? bySection(found, put) : notice("No question is like that."));
     };
     filter.addEventListener("input", show);
     show();
@@ -109,12 +109,16 @@ function examples(put, signal) {
 function tables(insert, signal) {
   const list = h("div");
   into(list, get("sql/tables", {}, signal), (answer) => {
-    const all = answer.tables ?? answer;
-    list.replaceChildren(...all.map((one) => h("details.schema",
-      h("summary", h("span.mono", one.name), h("span.faint", one.kind ? ` ${one.kind}` : "")),
-      (one.meaning ?? one.comment) && h("p.faint", one.meaning ?? one.comment),
-      h("ul", (one.columns ?? []).map((c) => h("li", h("button.quiet", { type: "button", title: "Put into the query", onclick: () => insert(c.name) }, h("span.mono", c.name)), h("span.faint", ` ${c.type}`), (c.meaning ?? c.comment) && h("div.faint", c.meaning ?? c.comment)))))));
+    list.replaceChildren(...answer.map((one) => h("details.schema",
+      h("summary", h("span.mono", one.name), h("span.faint", ` ${one.kind}`)),
+      one.meaning && h("p.faint", one.meaning),
+      h("ul", one.columns.map((c) => h("li", h("button.quiet", { type: "button", title: "Put into the query", onclick: () => insert(c.name) }, h("span.mono", c.name)), h("span.faint", ` ${c.type}`), c.meaning && h("div.faint", c.meaning)))))));
   });
   return h("section", h("h2", "Tables and views"), list);
 }
 
+function bySection(found, put) {
+  const sections = [...new Set(found.map((one) => one.section))];
+  return h("div", sections.map((name) => h("div", h("h3.faint", name), h("ul.questions", found.filter((one) => one.section === name).map((one) =>
+    h("li", h("button.quiet", { type: "button", title: one.meaning, onclick: () => put(one.sql) }, one.question)))))));
+}

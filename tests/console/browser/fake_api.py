@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import uvicorn
-from fastapi import Body, FastAPI, HTTPException, Request
+from fastapi import APIRouter, Body, FastAPI, HTTPException, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 
@@ -24,19 +24,24 @@ POLICY = (
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
 START_TIMEOUT_S = 10.0
+API = "/api/v1"
+#: What is answered from topics and the inventory alone, store or not.
+WITHOUT_STORE = ("/overview", "/fabric", "/links/now", "/events", "/login")
+
+Given = Annotated[dict[str, Any], Body()]
 
 
 class FakeConsole:
     """A context manager; has `url`. What the world holds may change while it serves."""
 
-    def __init__(self, world: FakeWorld) -> None:
+    def __init__(self, world: FakeWorld, port: int = 0) -> None:
         self.world = world
         self._news: list[tuple[str, Any]] = []
-        config = uvicorn.Config(_app(world, self._news), host="127.0.0.1", port=0, log_level="warning")
+        config = uvicorn.Config(_app(world, self._news), host="127.0.0.1", port=port, log_level="warning")
         config.timeout_graceful_shutdown = 1
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, daemon=True)
-        self.url = ""
+        self.port = 0
 
     def __enter__(self) -> FakeConsole:
         self._thread.start()
@@ -44,13 +49,16 @@ class FakeConsole:
         while not self._server.started:
             assert time.monotonic() < deadline_s, "the fake console does not start"
             time.sleep(0.02)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}/"
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
         return self
 
     def __exit__(self, *_: object) -> None:
         self._server.should_exit = True
         self._thread.join(10)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/"
 
     def tell(self, event: str, data: Any) -> None:
         """Send an event to every page that listens."""
@@ -59,133 +67,151 @@ class FakeConsole:
 
 def _app(world: FakeWorld, news: list[tuple[str, Any]]) -> FastAPI:
     app = FastAPI()
-    api = "/api/v1"
 
     @app.middleware("http")
     async def guard(request: Request, go_on: Any) -> Response:
-        path = request.url.path
-        if world.token and path.startswith(api) and not path.endswith("/login"):
-            given = request.cookies.get("token", "")
-            if given != world.token:
-                return JSONResponse({"detail": "a token is needed"}, 401)
-        live = path.endswith(("/overview", "/fabric", "/links/now", "/events", "/login"))
-        if "store" in world.away and path.startswith(api) and not live and "fabric/" not in path:
-            if not path.endswith("/faults") or request.query_params.get("state") != "open":
-                return JSONResponse({"detail": "the store does not answer; start ClickHouse"}, 503)
-        answer: Response = await go_on(request)
+        answer: Response = _refusal(world, request) or await go_on(request)
         answer.headers["Content-Security-Policy"] = POLICY
         answer.headers["Cache-Control"] = "no-store"
         return answer
 
-    def get(path: str, answer: Any) -> None:
-        app.add_api_route(api + path, answer, methods=["GET"])
+    @app.get(f"{API}/events")
+    async def events() -> StreamingResponse:
+        return StreamingResponse(_stream(news), media_type="text/event-stream")
 
-    get("/overview", lambda: world.overview())
-    get("/fabric", lambda: JSONResponse(world.whole()))
-    get("/links/now", lambda: world.links_now())
-    get("/matrix/span", lambda: world.span())
-    get("/coverage", lambda: world.coverage())
-    get("/health", lambda: world.health())
-    get("/silences", lambda: world.silences)
+    for router in (_state(world), _faults(world), _history(world), _sql(world), _changes(world)):
+        app.include_router(router, prefix=API)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    app.add_api_route("/", lambda: FileResponse(STATIC / "index.html"))
+    return app
 
-    @app.post(f"{api}/login")
-    def login(given: dict[str, str] = Body()) -> Response:  # noqa: B008
-        if given.get("token") != world.token:
-            raise HTTPException(401, "that is not the token")
-        answer = JSONResponse({})
-        answer.set_cookie("token", world.token, httponly=True, samesite="strict")
-        return answer
 
-    @app.get(f"{api}/fabric/switches/{{name:path}}")
+def _refusal(world: FakeWorld, request: Request) -> Response | None:
+    path = request.url.path
+    if not path.startswith(API):
+        return None
+    if world.token and not path.endswith("/login") and request.cookies.get("token") != world.token:
+        return JSONResponse({"detail": "a token is needed"}, 401)
+    open_faults = path.endswith("/faults") and request.query_params.get("state") == "open"
+    live = path.endswith(WITHOUT_STORE) or path.startswith(f"{API}/fabric/") or open_faults
+    if "store" in world.away and not live:
+        return JSONResponse({"detail": "the store does not answer; start ClickHouse"}, 503)
+    return None
+
+
+def _state(world: FakeWorld) -> APIRouter:
+    router = APIRouter()
+    router.add_api_route("/overview", world.overview)
+    router.add_api_route("/fabric", lambda: JSONResponse(world.whole()))
+    router.add_api_route("/links/now", world.links_now)
+    router.add_api_route("/coverage", world.coverage)
+    router.add_api_route("/health", world.health)
+    router.add_api_route("/silences", lambda: world.silences)
+
+    @router.get("/fabric/switches/{name:path}")
     def switch(name: str) -> Any:
         return _or_404(world.switch(name), f"no switch {name}")
 
-    @app.get(f"{api}/faults")
+    @router.get("/search")
+    def search(q: str) -> Any:
+        return world.search(q)
+
+    return router
+
+
+def _faults(world: FakeWorld) -> APIRouter:
+    router = APIRouter()
+
+    @router.get("/faults")
     def faults(state: str = "", kind: str = "", severity: str = "", element: str = "") -> Any:
         found = [
             fault
             for fault in world.faults
-            if (state in ("", "all") or (fault["state"] == "resolved") == (state == "resolved"))
+            if (state not in ("open", "resolved") or (fault["state"] == "resolved") == (state == "resolved"))
             and kind in ("", fault["kind"])
             and severity in ("", fault["severity"])
             and (not element or any(s["element"] == element for s in fault["suspects"]))
         ]
         return {"faults": found, "total": len(found)}
 
-    @app.get(f"{api}/faults/{{fault_id}}/evidence")
+    @router.get("/faults/{fault_id}/evidence")
     def evidence(fault_id: str) -> Any:
         return world.evidence()
 
-    @app.get(f"{api}/faults/{{fault_id}}")
+    @router.get("/faults/{fault_id}")
     def fault(fault_id: str) -> Any:
         found = next((f for f in world.faults if f["fault_id"] == fault_id), None)
         return world.fault_page(_or_404(found, f"no fault {fault_id}"))
 
-    @app.get(f"{api}/probes")
-    def probes() -> Any:
-        return {"probes": world.probes()}
+    return router
 
-    @app.get(f"{api}/probes/{{probe_id}}")
+
+def _history(world: FakeWorld) -> APIRouter:
+    router = APIRouter()
+    router.add_api_route("/probes", lambda: {"probes": world.probes()})
+    router.add_api_route("/matrix/span", world.span)
+
+    @router.get("/probes/{probe_id}")
     def probe(probe_id: str) -> Any:
         return world.probe(probe_id)
 
-    @app.get(f"{api}/matrix")
+    @router.get("/matrix")
     def matrix(level: str = "pod", pod_from: str = "", pod_to: str = "") -> Any:
         return world.matrix(level, pod_from, pod_to)
 
-    @app.get(f"{api}/search")
-    def search(q: str) -> Any:
-        return world.search(q)
+    return router
 
-    @app.post(f"{api}/sql")
-    def sql(asked: dict[str, Any] = Body()) -> Any:  # noqa: B008
+
+def _sql(world: FakeWorld) -> APIRouter:
+    router = APIRouter()
+    router.add_api_route("/sql/examples", lambda: [world.question()])
+    router.add_api_route("/sql/tables", lambda: [world.table()])
+
+    @router.post("/sql")
+    def sql(asked: Given) -> Any:
         if "DROP" in asked["sql"].upper():
-            raise HTTPException(400, "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)")
-        names, types = ["minute", "target", "probes", "loss"], ["DateTime64(6)", "String", "UInt64", "Float64"]
-        rows = [
-            [f"2026-03-01 10:{i:02}:00", world.rename(f"server-{i}"), i * 10, i / 100 if i % 7 else None]
-            for i in range(40)
-        ]
-        return {"names": names, "types": types, "rows": rows, "truncated": False, "elapsed_ms": 12.5}
+            raise HTTPException(
+                400, "Code: 164. DB::Exception: Cannot execute query in readonly mode. (READONLY)"
+            )
+        return world.answer()
 
-    @app.post(f"{api}/sql/csv")
+    @router.post("/sql/csv")
     def csv() -> Response:
         return Response("a,b\n1,2\n", media_type="text/csv")
 
-    @app.get(f"{api}/sql/tables")
-    def tables() -> Any:
-        columns = [{"name": "kind", "type": "String", "meaning": world.rename("what it is")}]
-        return [{"name": "fault_history", "kind": "view", "meaning": "one row a fault", "columns": columns}]
+    return router
 
-    @app.get(f"{api}/sql/examples")
-    def examples() -> Any:
-        return [{"question": world.rename("What is wrong now?"), "sql": "SELECT 1"}]
 
-    @app.post(f"{api}/silences")
-    def silence(asked: dict[str, Any] = Body()) -> Any:  # noqa: B008
+def _changes(world: FakeWorld) -> APIRouter:
+    router = APIRouter()
+
+    @router.post("/login")
+    def login(given: Given) -> Response:
+        if given.get("token") != world.token:
+            raise HTTPException(401, "that is not the token")
+        answer = JSONResponse({})
+        answer.set_cookie("token", world.token, httponly=True, samesite="strict")
+        return answer
+
+    @router.post("/silences")
+    def silence(asked: Given) -> Any:
         made = {
-            **{"what": "silence", "element": asked["element"], "why": asked["why"], "by": asked["by"]},
-            **{"from_us": NOW_US, "until_us": NOW_US + asked["for_s"] * 1_000_000},
+            "what": "silence",
+            "element": asked["element"],
+            "why": asked["why"],
+            "by": asked["by"],
+            "from_us": NOW_US,
+            "until_us": NOW_US + asked["for_s"] * 1_000_000,
         }
         world.silences.append(made)
         return made
 
-    @app.delete(f"{api}/silences/{{element:path}}")
+    @router.delete("/silences/{element:path}")
     def unsilence(element: str) -> Any:
         world.silences[:] = [one for one in world.silences if one["element"] != element]
         return {}
 
-    @app.get(f"{api}/events")
-    async def events() -> StreamingResponse:
-        return StreamingResponse(_stream(news), media_type="text/event-stream")
-
-    app.mount("/static", StaticFiles(directory=STATIC))
-
-    @app.get("/")
-    def page() -> FileResponse:
-        return FileResponse(STATIC / "index.html")
-
-    return app
+    return router
 
 
 def _or_404(found: Any, detail: str) -> Any:

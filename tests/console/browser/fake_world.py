@@ -1,7 +1,7 @@
 """A network that is made up, in the shapes of the console's API (docs/decisions/0028).
 
-For what a real run cannot give at will: a fabric of thousands of switches, names full of markup and SQL, parts of
-the pipeline that are away. Nothing here is measured; the tests of faults run against a real demo.
+For what a real run cannot give at will: a fabric of thousands of switches, names full of markup and SQL,
+parts of the pipeline that are away. Nothing here is measured; the tests of faults run against a real demo.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class FakeWorld:
     bad: list[list[int]] = field(default_factory=list)
     faults: list[dict[str, Any]] = field(default_factory=list)
 
+    now_us: int = NOW_US
+
     def __post_init__(self) -> None:
         self.index = FabricIndex(self.fabric)
         self.row = {switch.name: row for row, switch in enumerate(self.fabric.switches)}
@@ -48,7 +50,8 @@ class FakeWorld:
         ends = {
             (min(a, b), max(a, b))
             for link in self.fabric.links
-            if (a := self.row.get(link.from_name)) is not None and (b := self.row.get(link.to_name)) is not None
+            if (a := self.row.get(link.from_name)) is not None
+            and (b := self.row.get(link.to_name)) is not None
         }
         self.cables = [list(pair) for pair in sorted(ends)]
 
@@ -69,18 +72,30 @@ class FakeWorld:
         name = self.element(element)
         made = {
             "fault_id": f"{len(self.faults) + 1:016x}",
-            **{"version": 1, "state": "open", "kind": "network_loss", "severity": "critical"},
+            "version": 1,
+            "state": "open",
+            "kind": "network_loss",
+            "severity": "critical",
             "suspects": [{"element": name, "confidence": 0.93}],
             "direction": name if "~" in element else "",
-            **{"loss_rate": 0.3, "loss_rate_low": 0.27, "loss_rate_high": 0.33},
-            **{"probes_bad": 30, "probes_total": 100},
-            **{"first_seen_us": NOW_US - 42_000_000, "last_seen_us": NOW_US - 1_000_000},
-            **{"detected_at_us": NOW_US - 1_500_000, "opened_at_us": NOW_US - 41_000_000, "resolved_at_us": None},
+            "loss_rate": 0.3,
+            "loss_rate_low": 0.27,
+            "loss_rate_high": 0.33,
+            "probes_bad": 30,
+            "probes_total": 100,
+            "first_seen_us": NOW_US - 42_000_000,
+            "last_seen_us": NOW_US - 1_000_000,
+            "detected_at_us": NOW_US - 1_500_000,
+            "opened_at_us": NOW_US - 41_000_000,
+            "resolved_at_us": None,
             "affected_servers": [self.rename(s.name) for s in self.fabric.servers[:30]],
             "example_probes": [{"probe_id": "4294967304", "sent_at_us": NOW_US - 5_000_000}],
             "story": f"About 30 % of the probes at {name} were lost (30 of 100).",
             "legs": ["probe", "reply"],
-            **{"bits": [], "silenced": "", "flaps": 0, "part_of": ""},
+            "bits": [],
+            "silenced": "",
+            "flaps": 0,
+            "part_of": "",
             **changes,
         }
         self.faults.append(made)
@@ -101,12 +116,20 @@ class FakeWorld:
     def overview(self) -> dict[str, Any]:
         return {
             "name": self.rename(self.fabric.name),
-            **{"switches": len(self.fabric.switches), "servers": len(self.fabric.servers)},
+            "switches": len(self.fabric.switches),
+            "servers": len(self.fabric.servers),
             "now_us": NOW_US,
             "probes_per_s": 1234.5,
             "loss_rate": 0.0021,
             "coverage_share": 0.998,
             **{part: part not in self.away for part in ("broker", "store")},
+            "store_advice": "Start ClickHouse." if "store" in self.away else "",
+            **{"broker_advice": "", "read_only": False, "user": ""},
+            "lag_us": 1_250_000,
+            "silent_rate": 0.0,
+            "probers": len(self.fabric.probers),
+            "faults": {"critical": 1},
+            "silenced": 0,
         }
 
     def whole(self) -> dict[str, Any]:
@@ -147,7 +170,9 @@ class FakeWorld:
             "chips": [{"label": chip.label, "role": chip.role} for chip in found.chips],
             "ports": [
                 {
-                    **{"number": port.number, "name": port.name, "chip": port.chip},
+                    "number": port.number,
+                    "name": port.name,
+                    "chip": port.chip,
                     "peer": self.rename(port.peer),
                     "peer_kind": "switch" if port.peer in self.row else "server",
                     "mirrored": True,
@@ -155,6 +180,10 @@ class FakeWorld:
                 for port in found.ports
             ],
             "servers": [self.rename(s.name) for s in self.fabric.servers if s.tor == found.name],
+            "drained": found.drained,
+            "decapsulates": found.decapsulates,
+            "address": found.address,
+            "mirror": f"ERSPAN type {found.dialect}",
             "exporter_addresses": list(found.exporter_addresses),
             "maintenance": [],
         }
@@ -183,11 +212,15 @@ class FakeWorld:
         links = [self.element(f"{a}~{b}") for a, b in self._some_links(3)]
         return {
             "slot_us": slots,
+            "slot_length_us": SLOT_US,
             "series": [
                 {
-                    **{"link": link, "leg": "probe", "passed": [12] * len(slots)},
+                    "link": link,
+                    "leg": "probe",
+                    "passed": [12] * len(slots),
                     "lost": lost if i == 0 else [0] * len(slots),
-                    **{"altered": [0] * len(slots), "missing": [0] * len(slots)},
+                    "altered": [0] * len(slots),
+                    "missing": [0] * len(slots),
                 }
                 for i, link in enumerate(links)
             ],
@@ -208,8 +241,10 @@ class FakeWorld:
                 "kind": "north_south",
                 "verdict": verdict,
                 "reason": f"last seen at {self.rename(near)}, not at {self.rename(far)}",
-                **{"prober": self.rename(self.fabric.probers[0].name), "target": self.rename(server.name)},
-                **{"via": "", "rtt_us": 181.25 if verdict == "ok" else None},
+                "prober": self.rename(self.fabric.probers[0].name),
+                "target": self.rename(server.name),
+                "via": "",
+                "rtt_us": 181.25 if verdict == "ok" else None,
                 "last_seen": "" if verdict == "ok" else self.rename(near),
                 "next_node": "" if verdict == "ok" else self.rename(far),
                 "fault_leg": "" if verdict == "ok" else "probe",
@@ -226,19 +261,32 @@ class FakeWorld:
         border = self.fabric.probers[0].switch
         sent_us = NOW_US - 5_000_000
 
-        def node(name: str, kind: str, ttl: int | None, at_us: int | None, altered: bool = False) -> dict[str, Any]:
+        def node(
+            name: str, kind: str, ttl: int | None, at_us: int | None, altered: bool = False
+        ) -> dict[str, Any]:
             return {
-                **{"name": self.rename(name), "kind": kind, "port": 1 if ttl else None, "ttl": ttl},
-                **{"at_us": at_us, "altered": altered, "seen": ttl is not None, "expected": True},
+                "name": self.rename(name),
+                "kind": kind,
+                "port": "Ethernet1" if ttl else None,
+                "ttl": ttl,
+                "at_us": at_us,
+                "altered": altered,
+                "seen": ttl is not None,
+                "expected": True,
             }
 
         return {
             **self.probes()[0],
             "probe_id": probe_id,
+            "sampled": False,
             "sent_at_us": sent_us,
             "target_address": server.addresses[0],
-            **{"source_port": 33434, "destination_port": 65111, "reply_kind": "none", "reply_ttl": None},
-            **{"last_seen": self.rename(leaf), "next_node": self.rename(tor.name)},
+            "source_port": 33434,
+            "destination_port": 65111,
+            "reply_kind": "none",
+            "reply_ttl": None,
+            "last_seen": self.rename(leaf),
+            "next_node": self.rename(tor.name),
             "legs": [
                 {
                     "leg": "probe",
@@ -260,14 +308,14 @@ class FakeWorld:
             rows = columns = [self.rename(pod) for pod in self.index.pods]
         else:
             rows, columns = self._tors(pod_from), self._tors(pod_to)
-        cells = [
-            [r, c, 1000, 998 - (r * c) % 90, (r * 31 + c * 17) % 97 if (r + c) % 9 == 0 else 0, 2, 0]
-            + [120.0 + (r * 13 + c * 7) % 150, 900.5]
-            for r in range(len(rows))
-            for c in range(len(columns))
-            if (r, c) != (1, 1)
-        ]
-        return {"rows": rows, "columns": columns, "cells": cells}
+        cells = [self._cell(r, c) for r in range(len(rows)) for c in range(len(columns)) if (r, c) != (1, 1)]
+        span = {"from_us": NOW_US - 5 * MINUTE_US, "to_us": NOW_US}
+        return {"rows": rows, "columns": columns, "cells": cells, **span}
+
+    @staticmethod
+    def _cell(r: int, c: int) -> list[float]:
+        lost = (r * 31 + c * 17) % 97 if (r + 2 * c) % 9 == 2 else 0
+        return [r, c, 1000, 998 - lost, lost, 2, 0, 120.0 + (r * 13 + c * 7) % 150, 900.5]
 
     def _tors(self, pod: str) -> list[str]:
         return [
@@ -279,9 +327,15 @@ class FakeWorld:
     def span(self) -> dict[str, Any]:
         start = NOW_US // MINUTE_US * MINUTE_US - 120 * MINUTE_US
         return {
-            **{"from_us": start, "to_us": start + 120 * MINUTE_US},
+            "from_us": start,
+            "to_us": start + 120 * MINUTE_US,
             "minutes": [
-                {"minute_us": start + i * MINUTE_US, "probes": 70_000, "lost": 900 * (i % 30 > 24), "silent": 3}
+                {
+                    "minute_us": start + i * MINUTE_US,
+                    "probes": 70_000,
+                    "lost": 900 * (i % 30 > 24),
+                    "silent": 3,
+                }
                 for i in range(120)
             ],
         }
@@ -289,7 +343,13 @@ class FakeWorld:
     def coverage(self) -> dict[str, Any]:
         ports = [f"{s.name}:{s.ports[0].name}" for s in self.fabric.switches[:3]]
         classes = [
-            {"element_class": name, "total": 500, "crossable": 480, "seen": 480 - len(unseen), "unseen": unseen}
+            {
+                "element_class": name,
+                "total": 500,
+                "crossable": 480,
+                "seen": 480 - len(unseen),
+                "unseen": unseen,
+            }
             for name, unseen in (
                 ("port", [self.element(port) for port in ports]),
                 ("link", [self.element("~".join(pair)) for pair in self._some_links(2)]),
@@ -307,20 +367,33 @@ class FakeWorld:
         return {
             "exporters": [
                 {
-                    **{"switch": self.rename(s.name), "received": 10_000 + i, "missing": 3 * i, "lost_in_transit": 0},
-                    **{"missing_rate": 3 * i / 10_000, "newest_us": NOW_US},
+                    "switch": self.rename(s.name),
+                    "received": 10_000 + i,
+                    "missing": 3 * i,
+                    "lost_in_transit": 0,
+                    "missing_rate": 3 * i / 10_000,
+                    "newest_us": NOW_US,
                 }
                 for i, s in enumerate(self.fabric.switches[:120])
             ],
             "sources": [
-                {"source": self.rename(p.name), "kind": "prober", "lag_us": 12_000, "rows_per_s": 512.0, "last_us": NOW_US}
+                {
+                    "source": self.rename(p.name),
+                    "kind": "prober",
+                    "lag_us": 12_000,
+                    "rows_per_s": 512.0,
+                    "last_us": NOW_US,
+                }
                 for p in self.fabric.probers
             ],
             "late": {"late_outcomes": 0, "late_digests": 3, "duplicates": 0},
             "dead_letters": [
                 {
-                    **{"topic": "mirror-digests", "reason": "cut short", "messages": 2},
-                    **{"example": self.rename("bytes"), "newest_us": NOW_US},
+                    "topic": "mirror-digests",
+                    "reason": "cut short",
+                    "messages": 2,
+                    "example": self.rename("bytes"),
+                    "newest_us": NOW_US,
                 }
             ],
             "pipeline": [
@@ -330,6 +403,36 @@ class FakeWorld:
         }
 
     def search(self, asked: str) -> list[dict[str, str]]:
-        names = [("switch", s.name) for s in self.fabric.switches] + [("server", s.name) for s in self.fabric.servers[:500]]
+        names = [
+            *(("switch", s.name) for s in self.fabric.switches),
+            *(("server", s.name) for s in self.fabric.servers[:500]),
+            *([("probe", asked)] if asked.isdecimal() else []),
+        ]
         found = [{"kind": kind, "name": self.rename(name)} for kind, name in names]
         return [one for one in found if asked.lower() in one["name"].lower()][:20]
+
+    def question(self) -> dict[str, str]:
+        return {
+            "name": "now",
+            "section": "Faults",
+            "question": self.rename("What is wrong now?"),
+            "meaning": "The open faults.",
+            "sql": "SELECT 1",
+        }
+
+    def table(self) -> dict[str, Any]:
+        columns = [{"name": "kind", "type": "String", "meaning": self.rename("what it is")}]
+        return {"name": "fault_history", "kind": "view", "meaning": "One row a fault.", "columns": columns}
+
+    def answer(self) -> dict[str, Any]:
+        """POST sql."""
+        return {
+            "names": ["minute", "target", "probes", "loss"],
+            "types": ["DateTime64(6)", "String", "UInt64", "Float64"],
+            "rows": [
+                [f"2026-03-01 10:{i:02}:00", self.rename(f"server-{i}"), i * 10, i / 100 if i % 7 else None]
+                for i in range(40)
+            ],
+            "truncated": False,
+            "elapsed_ms": 12.5,
+        }
