@@ -207,10 +207,27 @@ class _Reader:
             ends = record.get("connected_endpoints")
             ends = ends if isinstance(ends, list) else [record.get("connected_endpoint")]
             kind = record.get("connected_endpoints_type") or record.get("connected_endpoint_type")
+            if record.get("connected_endpoints_reachable") is False and record["id"] in self._interfaces:
+                interface = self._interfaces[record["id"]]
+                self._report.add(
+                    "left_out",
+                    "cable-not-there",
+                    "interfaces whose cable is planned or being taken away",
+                    f"{interface.device}:{interface.name}",
+                )
+                continue
             for end in ends if kind in (None, "dcim.interface") else ():
                 if (far := _id(end)) >= 0:
                     pairs.setdefault(_sorted(record["id"], far))
         for cable in self._cables:
+            if _choice(cable.get("status")) in ("planned", "decommissioning"):
+                self._report.add(
+                    "left_out",
+                    "cable-not-there",
+                    "cables that are planned or being taken away",
+                    f"cable {cable['id']}",
+                )
+                continue
             a, b = (list(self._terminations(cable, side)) for side in ("a", "b"))
             if not a or not b:
                 self._report.add(

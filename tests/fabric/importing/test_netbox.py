@@ -120,6 +120,23 @@ def test_cables_alone_will_do_also_those_of_older_releases() -> None:
     assert set(result.fabric.links) == set(original.links)
 
 
+def test_cables_that_are_not_there_yet_are_left_out() -> None:
+    export = json.loads(json.dumps(EXPORT))
+    export["cables"][0]["status"] = {"value": "planned"}
+    for record in export["interfaces"]:
+        if record["name"] == "Ethernet49" or record["name"] == "et-0/0/0":
+            record["connected_endpoints_reachable"] = False
+    export["cables"][2]["status"] = {"value": "decommissioning"}
+    result = imported(export)
+    assert said(result, "cable-not-there") == [
+        "fra1-tor-a01:Ethernet49",
+        "fra1-agg-a1:et-0/0/0",
+        "cable 1",
+        "cable 3",
+    ]
+    assert result.fabric.switch_by_name["fra1-agg-a1"].ports == ()
+
+
 def test_pages_are_joined_and_missing_ones_are_refused() -> None:
     devices = EXPORT["devices"]["results"]
     pages = [
