@@ -34,6 +34,7 @@ class HttpPoster:
             proxy=settings.proxy,
             trust_env=False,
             follow_redirects=False,
+            headers={"User-Agent": "ByteTracker"},
         )
 
     def post(self, request: Request) -> Answer:
