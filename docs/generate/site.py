@@ -15,6 +15,8 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from docs.generate.diagram import svg_of
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: Pages that stand outside of docs/, and what they are called in the site.
@@ -49,7 +51,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     source = _in_repository(page.file.src_uri)
     parts = _FENCE.split(markdown)
     # Every second part is a block of code.
-    return "".join(part if n % 2 else _relinked(part, source, page) for n, part in enumerate(parts))
+    return "".join(_drawn(part) if n % 2 else _relinked(part, source, page) for n, part in enumerate(parts))
 
 
 def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
@@ -62,6 +64,12 @@ def on_post_page(output: str, page: Page, config: MkDocsConfig) -> str:
 def anchor(heading: str, separator: str) -> str:
     """The anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", separator)
+
+
+def _drawn(block: str) -> str:
+    """A block of code; a flow chart as a drawing."""
+    language, _, text = block.removeprefix("```").removesuffix("```").partition("\n")
+    return f"<figure>{svg_of(text, 'Flow chart')}</figure>" if language == "mermaid" else block
 
 
 def _relinked(text: str, source: str, page: Page) -> str:
