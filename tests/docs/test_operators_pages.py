@@ -13,7 +13,7 @@ from producers.mirror.digests import NOT_A_PROBE, UNKNOWN_EXPORTER
 from producers.mirror.errors import MirrorError
 from schemas.topics import all_topics
 from streams.localise.finding import Kind
-from tests.docs.pages import Page, page
+from tests.docs.pages import ROOT, Page, page
 
 PAGES = [page(f"docs/{name}.md") for name in ("operations", "troubleshooting", "security")]
 
@@ -28,7 +28,9 @@ def test_metrics_that_are_named_exist(where: Page) -> None:
 
 @pytest.mark.parametrize("where", PAGES, ids=lambda each: each.name)
 def test_options_that_are_named_exist(where: Page) -> None:
-    for section, option in re.findall(r"`([a-z]+)\.([a-z_]+(?:\.[a-z_]+)*)(?:: [^`]*)?`", where.text):
+    # Checks of doctor have names of the same form.
+    text = re.sub(r"## What doctor says.*?(?=\n## )", "", where.text, flags=re.DOTALL)
+    for section, option in re.findall(r"`([a-z]+)\.([a-z_]+(?:\.[a-z_]+)*)(?:: [^`]*)?`", text):
         if section in Settings.model_fields and not option.startswith("md"):
             assert _has(section, option.split(".")), f"{section}.{option}"
 
@@ -73,6 +75,21 @@ def test_each_reason_of_dead_letters_has_a_remedy() -> None:
     assert found
     for reason in found:
         assert f"`{reason}`" in text, reason
+
+
+def test_each_check_of_doctor_is_explained() -> None:
+    """Checks that can fail: what stands first in a call of `fail` or `warn`, or is called `check`."""
+    text = page("docs/troubleshooting.md").text.partition("## What doctor says")[2].partition("\n## ")[0]
+    found: set[str] = set()
+    for file in (ROOT / "bytetracker" / "doctor").glob("*.py"):
+        source = file.read_text(encoding="utf-8")
+        found |= set(re.findall(r'(?:fail|warn|judge_\w+)\(\s*f?"([\w.{}]+)"', source))
+        found |= set(re.findall(r'check = f?"([\w.{}]+)"', source))
+    assert len(found) > 20
+    for name in found:
+        parts = ("worker", "sink", "alerts") if name == "lag.{who}" else ("prober", "collector")
+        for each in {re.sub(r"\{\w+\}", part, name) for part in parts}:
+            assert f"`{each}`" in text, each
 
 
 def test_each_topic_has_its_writers_and_readers_in_the_table_of_rights() -> None:
