@@ -42,7 +42,7 @@ def render(result: QueryResult, form: Format) -> str:
             return _csv(result)
         case "json":
             rows = [
-                {name: _plain(value) for name, value in zip(result.names, row, strict=True)}
+                {name: plain(value) for name, value in zip(result.names, row, strict=True)}
                 for row in result.rows
             ]
             return json.dumps(rows, ensure_ascii=False, indent=1) + "\n"
@@ -80,31 +80,31 @@ def _csv(result: QueryResult) -> str:
 
 
 def _text(value: Any) -> str:
-    plain = _plain(value)
-    if plain is None:
+    shown = plain(value)
+    if shown is None:
         return "NULL"
-    if isinstance(plain, bool):
-        return "true" if plain else "false"
-    return plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)
+    if isinstance(shown, bool):
+        return "true" if shown else "false"
+    return shown if isinstance(shown, str) else json.dumps(shown, ensure_ascii=False)
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """As JSON can carry it."""
     match value:
         case Mapping():
-            plain: Any = {str(_plain(key)): _plain(each) for key, each in value.items()}
+            shown: Any = {str(plain(key)): plain(each) for key, each in value.items()}
         case list() | tuple():
-            plain = [_plain(each) for each in value]
+            shown = [plain(each) for each in value]
         case float():
-            plain = value if math.isfinite(value) else None
+            shown = value if math.isfinite(value) else None
         case None | str() | int():
-            plain = value
+            shown = value
         case datetime():
-            plain = value.isoformat(sep=" ").removesuffix("+00:00")
+            shown = value.isoformat(sep=" ").removesuffix("+00:00")
         case date():
-            plain = value.isoformat()
+            shown = value.isoformat()
         case bytes():
-            plain = value.decode("utf-8", "backslashreplace")
+            shown = value.decode("utf-8", "backslashreplace")
         case _:
-            plain = str(value)
-    return plain
+            shown = str(value)
+    return shown

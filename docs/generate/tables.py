@@ -1,7 +1,6 @@
 """Blocks of docs/schema.md about the store: an empty one is migrated and asked what it has.
 
-Columns of views have no comments there. Those that are called like a column of a table mean the same; what
-the others mean is in view_columns.yaml.
+What columns of views mean, which have no comments there, is told by sinks.meanings.
 """
 
 from __future__ import annotations
@@ -10,22 +9,13 @@ import re
 import tempfile
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
-
-import yaml
 
 from docs.generate.markdown import Block, code, table
 from sinks.chdb_store import ChdbStore
-from sinks.migrate import FOLDER, migrate
+from sinks.meanings import column_meaning, migrations_text, view_meaning
+from sinks.migrate import migrate
 from sinks.settings import ChdbSettings
 
-_VIEW = re.compile(r"((?:^--.*\n)*)CREATE OR REPLACE VIEW (\w+)", re.MULTILINE)
-_SHARED = {
-    "kafka_topic": "Topic of the message that the row came from",
-    "kafka_partition": "Its partition",
-    "kafka_offset": "Its offset",
-    "loaded_at": "When a sink loaded the inventory",
-}
 #: Kept by `bytetracker migrate` for itself.
 _OWN_BOOKS = "schema_migrations"
 
@@ -76,7 +66,7 @@ def relations() -> tuple[Relation, ...]:
             ]
         finally:
             store.close()
-    order = re.findall(r"^CREATE .*?(?:TABLE IF NOT EXISTS|VIEW) (\w+)", _migrations_text(), re.MULTILINE)
+    order = re.findall(r"^CREATE .*?(?:TABLE IF NOT EXISTS|VIEW) (\w+)", migrations_text(), re.MULTILINE)
     return tuple(sorted(found, key=lambda relation: order.index(relation.name)))
 
 
@@ -87,7 +77,7 @@ def _all(views: bool) -> str:
 def _section(relation: Relation) -> str:
     lines = [f"### {relation.name}"]
     if relation.is_view:
-        lines.append(_comments_of_views()[relation.name])
+        lines.append(view_meaning(relation.name))
     else:
         key = ", ".join(code(part) for part in relation.sorting_key.split(", "))
         partition = f"; partitioned by {code(relation.partition_key)}" if relation.partition_key else ""
@@ -97,16 +87,15 @@ def _section(relation: Relation) -> str:
 
 
 def _meaning(relation: Relation, column: Column) -> str:
-    known = view_columns()
     found = (
         column.comment
-        or known.get(f"{relation.name}.{column.name}")
-        or known.get(column.name)
-        or _SHARED.get(column.name)
+        or column_meaning(relation.name, column.name)
         or (_comment_in_tables(column.name) if relation.is_view else None)
     )
     if not found:
-        raise ValueError(f"nothing says what {relation.name}.{column.name} is; add it to view_columns.yaml")
+        raise ValueError(
+            f"nothing says what {relation.name}.{column.name} is; add it to sinks/view_columns.yaml"
+        )
     return found
 
 
@@ -116,22 +105,3 @@ def _comment_in_tables(name: str) -> str | None:
             if not relation.is_view and column.name == name and column.comment:
                 return column.comment
     return None
-
-
-@cache
-def view_columns() -> dict[str, str]:
-    """`column` or `view.column` -> meaning."""
-    text = (Path(__file__).parent / "view_columns.yaml").read_text(encoding="utf-8")
-    return dict(yaml.safe_load(text))
-
-
-def _comments_of_views() -> dict[str, str]:
-    """The comment above each view in the migrations; of several definitions the last."""
-    return {
-        found[2]: " ".join(line.removeprefix("--").strip() for line in found[1].splitlines())
-        for found in _VIEW.finditer(_migrations_text())
-    }
-
-
-def _migrations_text() -> str:
-    return "\n".join(path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*.sql")))
