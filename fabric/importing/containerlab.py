@@ -127,8 +127,10 @@ class _Reader:
         words.append(Word("name", name, free=True))
         loopbacks, addresses = self._assigned(levels)
         own_addresses = _listed(labels.get(f"{_LABEL}address"))
+        # Older files spell them with an underscore.
+        keys = ("mgmt-ipv4", "mgmt_ipv4", "mgmt-ipv6", "mgmt_ipv6")
         management = _listed(labels.get(f"{_LABEL}exporter")) or tuple(
-            filter(None, (self._text(own.get(key), key) for key in ("mgmt-ipv4", "mgmt-ipv6")))
+            address for key in keys if (address := self._text(own.get(key), key))
         )
         otherwise, because = _by_kind(kind)
         if otherwise == "skip":

@@ -106,6 +106,23 @@ def test_the_operations_guide_says_the_same() -> None:
         assert f"{figure}" in text, figure
 
 
+@pytest.mark.parametrize("name", ["demo", "medium"])
+def test_the_table_of_the_operations_guide_is_what_is_printed(name: str) -> None:
+    row = re.search(rf"^\| `{name}` .*$", page("docs/operations.md").text, re.MULTILINE)
+    assert row is not None
+    probes, copies, mirrors, evidence, store = (
+        float(cell.replace(",", "")) for cell in row[0].strip("|").split("|")[1:]
+    )
+    fabric = builtin_fabric(name)
+    assert f"({len(fabric.servers):,} servers, {len(fabric.switches):,} switches)" in row[0]
+    document = sizing_document(fabric, plans_of(fabric), 8, SLOT_US)
+    assert document["probes_per_s"] == probes
+    assert document["copies_per_s"] == copies
+    assert document["mirror_bits_per_s"] / 1e6 == pytest.approx(mirrors, abs=0.5)
+    assert document["evidence_rows_per_s"] == pytest.approx(evidence, rel=0.02)
+    assert document["store_bytes_per_day"] / 1e9 == pytest.approx(store, abs=0.5)
+
+
 def test_the_command_prints_it() -> None:
     shown = CliRunner().invoke(main, ["sizing", "--fabric", "lab"])
     assert shown.exit_code == 0, shown.output

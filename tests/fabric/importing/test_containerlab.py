@@ -134,6 +134,12 @@ def test_words_of_the_operator_go_before_the_defaults() -> None:
         parse_role("leaf")
 
 
+def test_the_older_spelling_of_management_addresses() -> None:
+    node = "{kind: srl, mgmt_ipv4: 172.100.100.6, mgmt_ipv6: 2001:172::6}"
+    (switch,) = imported(f"name: x\ntopology:\n  nodes:\n    spine1: {node}\n").fabric.switches
+    assert switch.exporter_addresses == ("172.100.100.6", "2001:172::6")
+
+
 def test_super_spines_make_leaves_of_spines() -> None:
     text = """
 name: five-stage
