@@ -54,6 +54,7 @@ clickhouse_is_there || have npm || packages="$packages nodejs npm"
 have tshark || packages="$packages tshark"      # the oracle for decoded mirrors
 have nft || packages="$packages nftables"       # faults in the namespace lab
 have ip || packages="$packages iproute2"        # the namespaces themselves
+have chromium || packages="$packages chromium fonts-dejavu-core"  # the console in a browser
 have ethtool || packages="$packages ethtool"    # checksum offload off, so that captures are true
 
 if [ -n "$packages" ]; then
