@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import click
 
+from alerts.fault import KINDS
 from bytetracker.commands.options import config_option, store_option
+from bytetracker.completing import offer_elements
 from bytetracker.moments import since_us
 from bytetracker.settings import Settings, load_settings
 
@@ -31,7 +33,14 @@ _TICK_S = 0.25
     "--since", metavar="TIME", help="Only faults with a sign since then: 2h, 1d, or ISO 8601 with its zone."
 )
 @click.option("--state", type=click.Choice(["open", "resolved"]), help="Only these.")
-@click.option("--kind", "kinds", multiple=True, metavar="KIND", help="Only this kind. May be repeated.")
+@click.option(
+    "--kind",
+    "kinds",
+    multiple=True,
+    type=click.Choice(KINDS),
+    metavar="KIND",
+    help="Only this kind. May be repeated.",
+)
 @click.option(
     "--severity",
     type=click.Choice(["info", "warning", "critical"]),
@@ -39,7 +48,12 @@ _TICK_S = 0.25
     show_default=True,
     help="The least severity shown.",
 )
-@click.option("--element", metavar="ELEMENT", help="Only at this element, within it, or affecting it.")
+@click.option(
+    "--element",
+    metavar="ELEMENT",
+    shell_complete=offer_elements,
+    help="Only at this element, within it, or affecting it.",
+)
 @click.option(
     "--format",
     "form",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from bytetracker.commands.options import config_option, fabric_option
+from bytetracker.completing import offer_fabrics
 from bytetracker.settings import load_settings
 from fabric.inventory import dump_fabric, load_fabric
 from fabric.show import fabric_document, fabric_text
@@ -37,7 +38,11 @@ def generate(fabric_name: str) -> None:
 @click.command()
 @config_option
 @click.option(
-    "--fabric", "fabric_name", metavar="NAME|FILE", help="Instead of the configuration's inventory."
+    "--fabric",
+    "fabric_name",
+    metavar="NAME|FILE",
+    shell_complete=offer_fabrics,
+    help="Instead of the configuration's inventory.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Machine-readable.")
 def plan(config_path: Path | None, fabric_name: str | None, as_json: bool) -> None:

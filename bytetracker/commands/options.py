@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bytetracker.completing import offer_fabrics
+
 config_option = click.option(
     "--config",
     "config_path",
@@ -20,6 +22,7 @@ fabric_option = click.option(
     default="demo",
     show_default=True,
     metavar="NAME|FILE",
+    shell_complete=offer_fabrics,
     help="Built-in fabric or inventory file.",
 )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bytetracker.commands.options import config_option, store_option
+from bytetracker.completing import offer_servers
 from bytetracker.moments import since_us, told
 from bytetracker.settings import Settings, load_settings
 
@@ -21,7 +22,7 @@ _PROBE_ID = re.compile(r"\d+|0x[0-9a-fA-F]+")
 
 
 @click.command()
-@click.argument("what", metavar="PROBE_ID|SERVER")
+@click.argument("what", metavar="PROBE_ID|SERVER", shell_complete=offer_servers)
 @click.option(
     "--at",
     metavar="TIME",

@@ -11,12 +11,13 @@ from pathlib import Path
 import click
 
 from bytetracker.commands.options import config_option
+from bytetracker.completing import offer_elements
 from bytetracker.moments import duration_us, time_us, told
 from bytetracker.settings import load_settings
 
 
 @click.command()
-@click.argument("element", required=False)
+@click.argument("element", required=False, shell_complete=offer_elements)
 @click.option(
     "--for", "duration", metavar="DURATION", help="How long, from now: 90s, 30m, 2h, 1d, 1w, 1d12h."
 )
@@ -26,7 +27,13 @@ from bytetracker.settings import load_settings
 @click.option(
     "--list", "listed", is_flag=True, help="Show silences and planned maintenance that hold or are to come."
 )
-@click.option("--end", "ended", metavar="ELEMENT", help="End the silence of an element.")
+@click.option(
+    "--end",
+    "ended",
+    metavar="ELEMENT",
+    shell_complete=offer_elements,
+    help="End the silence of an element.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --list: machine-readable.")
 @config_option
 def silence(

@@ -192,6 +192,7 @@ def test_following_from_a_time_and_of_a_kind(bootstrap: str, followers: list[Fol
         (["--follow", "--format", "json"], "jsonl"),
         (["--follow", "--from", "store"], "reads the topic"),
         (["--since", "tomorrow"], "'tomorrow' is no time"),
+        (["--kind", "flood"], "'flood' is not one of 'network_loss'"),
     ],
 )
 def test_what_cannot_be_is_refused(words: list[str], complaint: str) -> None:

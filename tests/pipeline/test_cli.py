@@ -27,7 +27,7 @@ from tests.pipeline.commands import until
 COMMANDS = {
     *("demo", "lab", "fabric show", "plan", "decode", "replay", "prober", "collector", "worker", "sink"),
     *("fabric generate", "topics create", "migrate", "sql", "version", "silence", "coverage", "evaluate"),
-    *("faults", "path", "doctor"),
+    *("faults", "path", "doctor", "completion"),
 }
 RECORD_KEYS = {
     *("frame", "exporter", "erspan_type", "session", "sequence", "inner_src", "inner_dst", "protocol"),
