@@ -9,6 +9,7 @@
     retention: {probe_results_days: 90}                     see sinks.settings.Retention
     prober:    {name: prober-1}                             see producers.prober_settings
     collector: {name: collector-1, interface: eth1}         see producers.collector_settings
+    console:   {token: "...", port: 8080}                   see console.settings
     alerts:    {receivers: {pager: {kind: webhook}}}        see alerts.settings
 
 `BYTETRACKER_STORE__PASSWORD=...` sets `store.password`, and so on for every option. What each section
@@ -28,6 +29,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from alerts.settings import AlertsSettings, ReceiverSettings
+from console.settings import ConsoleSettings
 from producers.collector_settings import CollectorSettings
 from producers.plan_settings import PlanSettings
 from producers.prober_settings import ProberSettings
@@ -67,6 +69,7 @@ class Settings(BaseSettings):
     prober: dict[str, Any] = Field(default_factory=dict)
     collector: dict[str, Any] = Field(default_factory=dict)
     alerts: dict[str, Any] = Field(default_factory=dict)
+    console: dict[str, Any] = Field(default_factory=dict)
 
     @classmethod
     def settings_customise_sources(
@@ -130,6 +133,9 @@ class Settings(BaseSettings):
 
     def collector_settings(self) -> CollectorSettings:
         return _section(CollectorSettings, "collector", self.collector)
+
+    def console_settings(self) -> ConsoleSettings:
+        return _section(ConsoleSettings, "console", self.console)
 
     def alerts_settings(self) -> AlertsSettings:
         values = dict(self.alerts)

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from console.context import Console
 from console.errors import ApiError
 from console.guard import GuardMiddleware
+from console.metrics import ConsoleMetrics, Counted
 from console.models import Detail
 from console.routes.changes import change_routes
 from console.routes.faults import fault_routes
@@ -41,7 +42,7 @@ _ERRORS = {
 }
 
 
-def create_app(console: Console) -> FastAPI:
+def create_app(console: Console, metrics: ConsoleMetrics | None = None) -> FastAPI:
     """One console as an ASGI application. Nothing is fetched from elsewhere, so FastAPI's own pages, which
     would, are off."""
     guard = Guard(console.settings)
@@ -76,6 +77,9 @@ def create_app(console: Console) -> FastAPI:
     # The last one added is the outermost.
     app.add_middleware(GZipMiddleware, minimum_size=1_000, compresslevel=4)
     app.add_middleware(GuardMiddleware, guard=guard)
+    if metrics is not None:
+        metrics.count_listeners(lambda: console.hub.listeners)
+        app.add_middleware(Counted, metrics=metrics)
     return app
 
 

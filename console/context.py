@@ -44,6 +44,8 @@ class Console:
     clock_us: Callable[[], int] = lambda: time.time_ns() // 1_000
     #: What the store said when it was last asked; empty: it answered.
     store_advice: str = ""
+    #: Told of each typed query: answered, refused, busy or away.
+    count_typed: Callable[[str], None] = lambda outcome: None
     _typing: BoundedSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -75,15 +77,20 @@ class Console:
         if self.reader is None:
             raise Away("this console was started without a store")
         if not self._typing.acquire(blocking=False):
+            self.count_typed("busy")
             raise Busy(f"{self.settings.sql_at_once} typed queries run already; try again when one is done")
         try:
             limits = Limits(
                 seconds=self.settings.sql_seconds, rows=rows, memory_bytes=self.settings.sql_memory_bytes
             )
-            return self.reader.query(sql, limits=limits)
+            result = self.reader.query(sql, limits=limits)
+            self.count_typed("answered")
+            return result
         except StoreError as error:
             if isinstance(error, TransientStoreError) and error.code not in _TOO_MUCH:
+                self.count_typed("away")
                 raise Away(f"the store does not answer: {error}") from error
+            self.count_typed("refused")
             raise Refused(str(error)) from error
         finally:
             self._typing.release()

@@ -39,3 +39,7 @@ class Away(ApiError):
     """The broker or the store does not answer."""
 
     status = 503
+
+
+class CannotListen(Exception):
+    """The console's address is taken or not ours; the message says what to change."""

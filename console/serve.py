@@ -11,24 +11,22 @@ import uvicorn
 
 from console.app import create_app
 from console.context import Console
+from console.errors import CannotListen
+from console.metrics import ConsoleMetrics
 
 _START_TIMEOUT_S = 20.0
 #: Requests that run when the end comes get so long; streams are ended at once.
 GRACE_S = 4.0
 
 
-class CannotListen(Exception):
-    """The address is taken or not ours; the message says what to change."""
-
-
 class ConsoleServer:
     """Serves from `start` to `stop`."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, metrics: ConsoleMetrics | None = None) -> None:
         self._console = console
         self._socket: socket.socket | None = None
         config = uvicorn.Config(
-            create_app(console),
+            create_app(console, metrics),
             # The peer is who connected: what a proxy says of others is no matter of uvicorn's.
             proxy_headers=False,
             server_header=False,

@@ -15,6 +15,7 @@ from bytetracker.moments import SilenceRefused
 from bytetracker.path.asked import NothingKnown
 from bytetracker.settings import SettingsError
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
+from console.errors import CannotListen
 from fabric.faults import FaultError
 from fabric.importing.report import ImportRefused
 from fabric.inventory import InventoryError
@@ -31,6 +32,7 @@ from sinks.store import StoreError
 
 EXPECTED: tuple[type[Exception], ...] = (
     BrokerUnreachable,
+    CannotListen,
     CaptureError,
     DeadLetterError,
     DeliveryError,

@@ -8,14 +8,21 @@ import click
 
 from bytetracker.commands.options import fabric_option, fault_option, report_option, seconds_option
 
+no_console_option = click.option("--no-console", is_flag=True, help="Serve no web page.")
+
 
 @click.command()
 @seconds_option
 @fault_option
 @fabric_option
 @report_option
+@no_console_option
 def demo(
-    seconds: float | None, fault_specs: tuple[str, ...], fabric_name: str, report_path: Path | None
+    seconds: float | None,
+    fault_specs: tuple[str, ...],
+    fabric_name: str,
+    report_path: Path | None,
+    no_console: bool,
 ) -> None:
     """Run the pipeline on a simulated fabric, with an embedded broker and store.
 
@@ -23,7 +30,7 @@ def demo(
     """
     from bytetracker.run.demo import run_demo  # noqa: PLC0415 - loads everything
 
-    run_demo(seconds, fault_specs, fabric_name, report_path)
+    run_demo(seconds, fault_specs, fabric_name, report_path, console=not no_console)
 
 
 @click.command()
@@ -38,10 +45,15 @@ def demo(
     help="From one group of probes to a server to the next. Slight loss shows sooner the shorter it is.",
 )
 @report_option
+@no_console_option
 def lab(
-    seconds: float | None, fault_specs: tuple[str, ...], interval_ms: int, report_path: Path | None
+    seconds: float | None,
+    fault_specs: tuple[str, ...],
+    interval_ms: int,
+    report_path: Path | None,
+    no_console: bool,
 ) -> None:
     """Run the pipeline on a fabric of network namespaces, with real kernels (needs root)."""
     from bytetracker.run.lab import run_lab  # noqa: PLC0415 - loads everything
 
-    run_lab(seconds, fault_specs, interval_ms, report_path)
+    run_lab(seconds, fault_specs, interval_ms, report_path, console=not no_console)

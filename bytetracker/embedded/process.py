@@ -27,6 +27,19 @@ def free_port(host: str = "127.0.0.1") -> int:
         return int(probe.getsockname()[1])
 
 
+def is_free(port: int, host: str = "127.0.0.1") -> bool:
+    """Tell whether nobody listens on a TCP port of ``host``, and we may."""
+    with socket.socket() as probe:
+        # As servers do: connections of an earlier one that linger do not keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+            probe.listen(1)
+        except OSError:
+            return False
+    return not port_answers(host, port)
+
+
 def port_answers(host: str, port: int) -> bool:
     """Tell whether a TCP connection can be opened, waiting at most 0.2 s."""
     try:

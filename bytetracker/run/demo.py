@@ -10,7 +10,7 @@ from threading import Event, Thread
 import click
 
 from bytetracker.run.folder import run_folder
-from bytetracker.run.pipeline import EmbeddedPipeline, PipelineOptions
+from bytetracker.run.pipeline import CONSOLE_PORT, EmbeddedPipeline, PipelineOptions
 from bytetracker.run.report import RunReport
 from bytetracker.run.screen import Screen
 from bytetracker.run.stopping import stop_on_signals
@@ -34,18 +34,24 @@ BEAT_S = 0.25
 
 
 def run_demo(
-    seconds: float | None, fault_specs: Sequence[str], fabric_name: str, report_path: Path | None
+    seconds: float | None,
+    fault_specs: Sequence[str],
+    fabric_name: str,
+    report_path: Path | None,
+    *,
+    console: bool = False,
 ) -> RunReport:
-    """Run until `seconds` have passed or a signal comes. Raises what `bytetracker.commands.errors` lists."""
+    """Run until `seconds` have passed or a signal comes, with a web page if wanted. Raises what `bytetracker.commands.errors` lists."""
     fabric = load_fabric(fabric_name)
     faults = [parse_spec(text, fabric) for text in fault_specs or [default_fault(fabric)]]
     stop = stop_on_signals()
     folder = run_folder("demo")
     report = RunReport()
-    with EmbeddedPipeline(PipelineOptions(folder, fabric_name)) as pipeline:
+    with EmbeddedPipeline(PipelineOptions(folder, fabric_name, console=console)) as pipeline:
         simulation = _Simulation(pipeline, fabric, faults, report)
         title = f"ByteTracker demo: fabric {fabric.name}, {len(fabric.servers)} servers. Ctrl-C stops it."
-        with Screen(title, simulation.sent) as screen:
+        tell_console(pipeline.console_url)
+        with Screen(title, simulation.sent, page=pipeline.console_url) as screen:
             simulation.on_note = screen.note
             simulation.start(seconds, lambda: len(pipeline.watcher.seen.partitions) == pipeline.partitions)
             while simulation.running and not stop.is_set():
@@ -59,13 +65,23 @@ def run_demo(
     return report
 
 
+def tell_console(url: str) -> None:
+    """Say where the page is, before all else."""
+    if not url:
+        return
+    usual = f":{CONSOLE_PORT}/" in url
+    taken = "" if usual else f" (port {CONSOLE_PORT} is taken)"
+    click.echo(f"Open {url} in a browser: faults, paths, coverage, SQL{taken}", err=True)
+
+
 def tell_end(report: RunReport, folder: Path, report_path: Path | None) -> None:
     """Say how it went, and where to look further."""
     seen = report.seen
     click.echo(
         f"{seen.probes:,} of {report.probes_sent:,} probes joined, {len(seen.faults)} fault(s) found, "
         f"{sum(report.store.values()):,} rows stored.\n"
-        f"Logs and store are in {folder}; ask it questions:\n"
+        f"Logs and store are in {folder}; look at it, or ask it questions:\n"
+        f"  bytetracker console --store {folder / 'store'}\n"
         f"  bytetracker sql --store {folder / 'store'} 'SELECT * FROM fault_history'"
     )
     if report_path is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from threading import Event
 
-from bytetracker.run.demo import LOOK_S, READY_TIMEOUT_S, default_fault, tell_end
+from bytetracker.run.demo import LOOK_S, READY_TIMEOUT_S, default_fault, tell_console, tell_end
 from bytetracker.run.folder import run_folder
 from bytetracker.run.pipeline import Child, EmbeddedPipeline, PipelineOptions, last_object
 from bytetracker.run.report import RunReport
@@ -30,7 +30,12 @@ LAST_COPIES_S = 0.5
 
 
 def run_lab(
-    seconds: float | None, fault_specs: Sequence[str], interval_ms: int, report_path: Path | None
+    seconds: float | None,
+    fault_specs: Sequence[str],
+    interval_ms: int,
+    report_path: Path | None,
+    *,
+    console: bool = False,
 ) -> RunReport:
     """Run until `seconds` have passed or a signal comes; each target is probed every `interval_ms`.
 
@@ -45,10 +50,12 @@ def run_lab(
     stop = stop_on_signals()
     folder = run_folder("lab")
     report = RunReport()
-    with Lab(fabric) as lab, EmbeddedPipeline(PipelineOptions(folder, FABRIC)) as pipeline:
+    options = PipelineOptions(folder, FABRIC, console=console)
+    with Lab(fabric) as lab, EmbeddedPipeline(options) as pipeline:
         prober, collectors = _start_producers(lab, pipeline, interval_ms)
         size = f"{len(fabric.switches)} switches, {len(fabric.servers)} servers"
-        with Screen(f"ByteTracker lab: {size}. Ctrl-C stops it.") as screen:
+        tell_console(pipeline.console_url)
+        with Screen(f"ByteTracker lab: {size}. Ctrl-C stops it.", page=pipeline.console_url) as screen:
 
             def injected(spec: FaultSpec) -> None:
                 report.injected.append((spec.text, time.time_ns()))

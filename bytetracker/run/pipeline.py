@@ -24,7 +24,7 @@ import structlog
 import yaml
 
 from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
-from bytetracker.embedded.process import ServerFailed, ServerProcess
+from bytetracker.embedded.process import ServerFailed, ServerProcess, free_port, is_free
 from bytetracker.run.watch import Watcher
 from bytetracker.topics_admin import create_topics
 from schemas.kafka import KafkaSettings
@@ -40,6 +40,10 @@ WORKER_STOP_S = 3.0
 #: Without hurry there is time to let everything arrive.
 JOIN_S = 15.0
 SINK_STOP_S = 30.0
+#: The console is asked with the workers, and needs less than they.
+CONSOLE_STOP_S = 0.5
+#: Where the page of a run is, unless somebody listens there.
+CONSOLE_PORT = 8080
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +62,8 @@ class PipelineOptions:
     workers: int = 2
     #: Resident memory at which the embedded broker, and so the run, ends.
     broker_bytes_max: int = 2 * 1024**3
+    #: Whether the web page is served.
+    console: bool = False
 
 
 class Child:
@@ -111,6 +117,8 @@ class EmbeddedPipeline:
         self.config_path = options.folder / "bytetracker.yaml"
         self._children: dict[str, Child] = {}
         self._watcher: Watcher | None = None
+        #: Address of the web page; empty: there is none.
+        self.console_url = ""
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -152,6 +160,18 @@ class EmbeddedPipeline:
                 ["worker", "--config", str(self.config_path)],
                 {"BYTETRACKER_FAUST_DATADIR": str(self.folder / name)},
             )
+        if self._options.console:
+            self._start_console()
+
+    def _start_console(self) -> None:
+        """On the usual port, or on a free one if that is taken; who listens there keeps it."""
+        port = CONSOLE_PORT if is_free(CONSOLE_PORT) else free_port()
+        self.console_url = f"http://127.0.0.1:{port}/"
+        self.add_child(
+            "console",
+            ["console", "--config", str(self.config_path)],
+            {"BYTETRACKER_CONSOLE__HOST": "127.0.0.1", "BYTETRACKER_CONSOLE__PORT": str(port)},
+        )
 
     def write_config(self, sections: dict[str, Any]) -> None:
         """The file that all children read; `sections` are added to what the pipeline itself needs."""
@@ -193,6 +213,9 @@ class EmbeddedPipeline:
         deadline_s = asked_s + (HURRY_JOIN_S if hurry else JOIN_S)
         while self.watcher.look(0.1).probes < probes_sent and time.monotonic() < deadline_s:
             self.check()
+        console = self._children.pop("console", None)
+        if console is not None:
+            console.process.ask_to_stop()  # it has nothing to save
         workers = [self._children.pop(name) for name in list(self._children) if name.startswith("worker-")]
         sink = self._children.pop("sink")
         for worker in workers:
@@ -206,6 +229,8 @@ class EmbeddedPipeline:
         if not hurry:
             sink.process.ask_to_stop()  # once: a second signal ends it at once
         sink.process.wait_or_kill(max(0.0, asked_s + HURRY_S - time.monotonic()) if hurry else SINK_STOP_S)
+        if console is not None:
+            console.process.wait_or_kill(CONSOLE_STOP_S)
         tables: dict[str, int] = last_object(sink).get("tables", {})
         return tables
 

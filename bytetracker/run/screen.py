@@ -22,10 +22,16 @@ class Screen:
     """A context manager; `update` with what has been seen, as often as you like."""
 
     def __init__(
-        self, title: str, sent: Callable[[], tuple[int, int]] | None = None, console: Console | None = None
+        self,
+        title: str,
+        sent: Callable[[], tuple[int, int]] | None = None,
+        console: Console | None = None,
+        page: str = "",
     ) -> None:
-        """`sent`: probes and digests sent so far; None where only other processes know that."""
+        """`sent`: probes and digests sent so far; None where only other processes know that. `page`: address of
+        the console, if there is one."""
         self._title = title
+        self._page = page
         self._sent = sent
         self._console = console or Console(stderr=True)
         self._live = Live(console=self._console, refresh_per_second=4) if self._console.is_terminal else None
@@ -97,7 +103,8 @@ class Screen:
                 Text(event["story"]),
             )
         notes = [Text(note, style="yellow") for note in self._notes[-4:]]
-        return Group(Text(self._title, style="bold"), Text(self._line(seen)), *notes, faults)
+        page = [Text(f"Page: {self._page}", style="cyan")] if self._page else []
+        return Group(Text(self._title, style="bold"), *page, Text(self._line(seen)), *notes, faults)
 
 
 def _summary(fault: SeenFault) -> str:

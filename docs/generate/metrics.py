@@ -11,6 +11,7 @@ from prometheus_client.metrics import MetricWrapperBase
 
 from alerts.metrics import AlertsMetrics
 from bytetracker.service.metrics import build_info
+from console.metrics import ConsoleMetrics
 from docs.generate.markdown import Block, code, table
 from producers.metrics import COLLECTOR, PROBER, PUBLISHER, Read
 from sinks.metrics import SinkMetrics
@@ -45,6 +46,7 @@ def metrics() -> Mapping[str, tuple[Documented, ...]]:
         "worker": _of_objects(vars(worker_metrics).values()),
         "sink": _of_objects(vars(SinkMetrics(fresh())).values()),
         "alerts": _of_objects(vars(AlertsMetrics(fresh())).values()),
+        "console": _of_objects(vars(ConsoleMetrics(fresh())).values()),
     }
 
 

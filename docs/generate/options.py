@@ -16,6 +16,7 @@ from typing import Any
 
 from alerts.settings import AlertsSettings, ReceiverSettings
 from bytetracker.settings import Settings
+from console.settings import ConsoleSettings
 from docs.generate.markdown import Block, code, table
 from producers.collector_settings import CollectorSettings
 from producers.plan_settings import PlanSettings
@@ -37,6 +38,7 @@ SECTIONS: dict[str, tuple[type[Any], frozenset[str]]] = {
     "prober": (ProberSettings, frozenset({"plan"})),
     "prober.plan": (PlanSettings, frozenset()),
     "collector": (CollectorSettings, frozenset()),
+    "console": (ConsoleSettings, frozenset()),
     "alerts": (AlertsSettings, frozenset({"kafka", "receivers"})),
     "alerts.receivers.NAME": (ReceiverSettings, frozenset({"name"})),
 }
