@@ -164,6 +164,23 @@ def test_commands_shown_are_commands(
         parse_spec(spec, fabric)
 
 
+@pytest.mark.parametrize("where", pages(), ids=lambda each: each.name)
+def test_commands_in_sentences_exist_with_their_options(where: Page) -> None:
+    for span in re.findall(r"`(bytetracker [^`]+)`", where.prose):
+        words = shlex.split(span.replace("[", "").replace("]", ""))[1:]
+        command: click.Command = main
+        while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+            found = command.get_command(click.Context(command), words[0])
+            if found is None:
+                assert words[0].isupper(), f"{where.name}: {span}"  # COMMAND stands for any of them
+                break
+            command, words = found, words[1:]
+        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+        for word in words:
+            if word.startswith("--"):
+                assert word.partition("=")[0] in known, f"{where.name}: {span}"
+
+
 def _existing(word: str, folder: str) -> str:
     """A word that names a file or folder of the reader, replaced by one that is there."""
     if word.endswith("/store"):
