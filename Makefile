@@ -52,7 +52,7 @@ bench: $(READY)
 
 # The documentation as a site, in var/site; a link that leads nowhere is an error.
 site: $(READY)
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python -m mkdocs build --quiet --strict
 	@echo "open var/site/index.html"
 
 # What the tests run on besides Python: jars, the ClickHouse library, tshark, nftables.

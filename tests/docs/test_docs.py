@@ -175,10 +175,10 @@ def test_commands_in_sentences_exist_with_their_options(where: Page) -> None:
                 assert words[0].isupper(), f"{where.name}: {span}"  # COMMAND stands for any of them
                 break
             command, words = found, words[1:]
-        known = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
+        options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
         for word in words:
             if word.startswith("--"):
-                assert word.partition("=")[0] in known, f"{where.name}: {span}"
+                assert word.partition("=")[0] in {*options, "--help"}, f"{where.name}: {span}"
 
 
 def _existing(word: str, folder: str) -> str:
