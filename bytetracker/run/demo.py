@@ -41,7 +41,10 @@ def run_demo(
     *,
     console: bool = False,
 ) -> RunReport:
-    """Run until `seconds` have passed or a signal comes, with a web page if wanted. Raises what `bytetracker.commands.errors` lists."""
+    """Run until `seconds` have passed or a signal comes; `console`: with a web page.
+
+    Raises what `bytetracker.commands.errors` lists.
+    """
     fabric = load_fabric(fabric_name)
     faults = [parse_spec(text, fabric) for text in fault_specs or [default_fault(fabric)]]
     stop = stop_on_signals()

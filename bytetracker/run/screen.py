@@ -28,8 +28,8 @@ class Screen:
         console: Console | None = None,
         page: str = "",
     ) -> None:
-        """`sent`: probes and digests sent so far; None where only other processes know that. `page`: address of
-        the console, if there is one."""
+        """`sent`: probes and digests sent so far; None where only other processes know that. `page`: address
+        of the console, if there is one."""
         self._title = title
         self._page = page
         self._sent = sent

@@ -19,7 +19,7 @@ from console.models import Fault, LinksNow
 REMEMBERED = 512
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Listener:
     """One page. Belongs to the event loop."""
 

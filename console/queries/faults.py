@@ -36,9 +36,9 @@ SELECT {_COLUMNS}, toUnixTimestamp64Micro(newest.opened_at) AS opened_at_us, cou
 FROM fault_events AS e FINAL
 INNER JOIN
 (
-    SELECT fault_id, max(version) AS version, argMin(detected_at, version) AS opened_at
-    FROM fault_events GROUP BY fault_id
-) AS newest ON newest.fault_id = e.fault_id AND newest.version = e.version
+    SELECT f.fault_id AS id, max(f.version) AS last_version, argMin(f.detected_at, f.version) AS opened_at
+    FROM fault_events AS f GROUP BY id
+) AS newest ON newest.id = e.fault_id AND newest.last_version = e.version
 WHERE ({{state:String}} = '' OR (e.state = 'resolved') = ({{state:String}} = 'resolved'))
     AND ({{kind:String}} = '' OR e.kind = {{kind:String}})
     AND ({{severity:String}} = '' OR e.severity = {{severity:String}})
