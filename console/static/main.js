@@ -31,6 +31,7 @@ async function route() {
   showActive(name);
   if (current?.key === key && current.view?.update) {
     current.view.update(now);
+    shown();
     return;
   }
   current?.stop.abort();
@@ -41,6 +42,7 @@ async function route() {
   const main = document.querySelector("main");
   if (!VIEWS[name]) {
     fill(main, notice(`There is no page “${name}”.`));
+    shown();
     return;
   }
   try {
@@ -48,6 +50,7 @@ async function route() {
     if (current !== opening) return;
     opening.view = module.open({ route: parse(location.hash), signal: stop.signal });
     fill(main, opening.view.element);
+    shown();
     document.title = `${opening.view.title} – ByteTracker`;
     document.querySelector("#announce").textContent = opening.view.title;
     if (!first) main.focus({ preventScroll: true });
@@ -56,6 +59,11 @@ async function route() {
     fill(main, failure(error));
     throw error;
   }
+}
+
+/** Which address is shown now; what waits for a view can see it. */
+function shown() {
+  document.querySelector("main").dataset.address = location.hash;
 }
 
 /** Views that look at one thing are opened anew for another thing; the others are updated. */

@@ -71,16 +71,7 @@ class Live extends EventTarget {
   async #caughtUp() {
     this.#heard();
     try {
-      const [open, links] = await Promise.all([get("faults", { state: "open", limit: 500 }), get("links/now")]);
-      const still = new Set(open.faults.map((f) => f.fault_id));
-      for (const [id, fault] of this.faults) {
-        // Resolved while we were away: gone from the open ones.
-        if (fault.state !== "resolved" && !still.has(id)) this.faults.delete(id);
-      }
-      for (const fault of open.faults) this.#keep(fault);
-      this.links = links;
-      this.#tell("faults", null);
-      this.#tell("links", links);
+      await this.#fetch();
       this.#failures = 0;
       this.#become("live");
     } catch (error) {
@@ -88,6 +79,23 @@ class Live extends EventTarget {
       this.#source?.close();
       this.#later(error.status === 401);
     }
+  }
+
+  /** What is so now, whole. */
+  async #fetch() {
+    const known = new Map([...this.faults].map(([id, fault]) => [id, fault.version]));
+    const [open, links] = await Promise.all([get("faults", { state: "open", limit: 500 }), get("links/now")]);
+    const still = new Set(open.faults.map((f) => f.fault_id));
+    for (const [id, fault] of this.faults) {
+      // Resolved while we were away, unless it is news that came after what was asked.
+      if (fault.state !== "resolved" && !still.has(id) && known.get(id) === fault.version) this.faults.delete(id);
+    }
+    for (const fault of open.faults) {
+      if ((this.faults.get(fault.fault_id)?.version ?? 0) <= fault.version) this.#keep(fault);
+    }
+    this.links = links;
+    this.#tell("faults", null);
+    this.#tell("links", links);
   }
 
   #fault(fault) {
@@ -146,6 +154,8 @@ class Live extends EventTarget {
     try {
       this.overview = await get("overview");
       this.#tell("overview", this.overview);
+      // Without events one still sees what is so, a little later.
+      if (this.state === "reconnecting") await this.#fetch();
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       if (error.status === 401) this.#become("locked");

@@ -109,7 +109,7 @@ export class FabricMap {
 
   all() {
     this.#wholly = true;
-    this.#fly(this.#whole());
+    if (this.scene.layout) this.#fly(this.#whole());
   }
 
   zoom(factor, at = { x: this.scene.window.w / 2, y: this.scene.window.h / 2 }) {

@@ -31,11 +31,11 @@ function told(unanswered) {
 }
 
 const MEANS = {
-  broker: "Kafka does not answer: nothing here is live until it is back.",
-  store: "The store does not answer: history, probes, matrix and SQL are not to be had until it is back. What is wrong now is still shown.",
+  broker: "Nothing here is live",
+  store: "History, probes, matrix and SQL are not to be had; what is wrong now is still shown",
 };
 
 function away(part) {
   if (!live.overview || live.overview[part]) return null;
-  return `${MEANS[part]} ${live.overview[`${part}_advice`]}`.trim();
+  return `${MEANS[part]}: ${live.overview[`${part}_advice`] || `the ${part} does not answer`}.`;
 }

@@ -121,7 +121,7 @@ function linkBody(page, chosen, name) {
     h("p", element(from), " and ", element(to)),
     faultsHere(page, (suspect) => rows.some((row) => row.name === suspect)),
     h("table.dense", h("caption.unseen", "Both directions of the link now"),
-      h("thead", h("tr", ["direction", "passed", "lost", "altered", "copies missing"].map((title, i) => h("th", { scope: "col", class: i ? "num" : "" }, title)))),
+      h("thead", h("tr", ["direction", "passed", "lost", "altered", "missing"].map((title, i) => h("th", { scope: "col", class: i ? "num" : "" }, title)))),
       h("tbody", rows.map(({ name: direction, link, crossed }) => h("tr",
         h("th", { scope: "row" }, h("a.name", { href: href(["fabric", "link", direction]) }, direction.replace("~", " → "))),
         link

@@ -28,7 +28,7 @@ export function heatmap(matrix, of, drill) {
     return h("tr", { role: "row" }, h("th", { scope: "row", role: "rowheader", title: name }, h("span", name)), grid[r]);
   }));
   const n = matrix.columns.length;
-  const element = h("div.heat", { "data-level": n > 24 ? "many" : "few" },
+  const element = h("div.heat", { "data-level": n > 24 ? "many" : n > 8 ? "some" : "few" },
     h("div.axis", h("span", "to →"), h("span.faint", " from ↓")),
     h("div.scroll",
       h("table", { role: "grid", "aria-label": "From row to column", style: { "max-width": `${96 + n * 110}px`, "min-width": `${70 + n * 11}px` } },
@@ -110,7 +110,7 @@ function brief(value, measure) {
   if (measure.prefix === "rtt") return duration(value).replace(/(\d+)\.\d+/, (all, whole) => (whole.length > 1 ? whole : all));
   if (!value) return "·";
   const percent = value * 100;
-  return percent >= 10 ? String(Math.round(percent)) : String(Number(percent.toPrecision(1)));
+  return percent >= 10 ? String(Math.round(percent)) : String(Number(percent.toPrecision(2)));
 }
 
 function words([, , probes, answered, lost, silent, altered, mean, max]) {

@@ -57,7 +57,7 @@ function described(probe, leg) {
 function gap(from, to) {
   const kind = to.stopsHere ? "stopped" : to.how === "beyond" ? "never" : to.wrongHere ? "wrong" : "";
   const later = from.at_us && to.at_us ? to.at_us - from.at_us : null;
-  return h("li.gap", { class: kind, role: "presentation" },
+  return h("li.gap", { class: kind },
     h("span.later.num", later === null ? "" : `${later >= 0 ? "+" : "−"}${duration(Math.abs(later))}`),
     h("span.arrow", { "aria-hidden": "true" }),
     to.stopsHere && h("span.stop", statusIcon("missing", "stopped here")),

@@ -43,7 +43,11 @@ class Visitor:
         return self.settled()
 
     def settled(self) -> Visitor:
-        """Wait until a view is there and has its data."""
+        """Wait until the view of the present address is there and has its data."""
+        until(
+            lambda: bool(self.ask("() => document.querySelector('main')?.dataset.address === location.hash")),
+            "the view does not come",
+        )
         expect(self.page.locator("main > *").first).to_be_visible()
         expect(self.page.locator("main .loading")).to_have_count(0)
         expect(self.page.locator("main [aria-busy]")).to_have_count(0)
