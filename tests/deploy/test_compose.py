@@ -24,6 +24,8 @@ COMPOSE_FILE = ROOT / "docker-compose.yml"
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE_FILE.read_text())["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 CONFIG_FOLDER = "/etc/bytetracker/"
+#: Processes that run until they are stopped.
+PARTS = {"worker", "sink", "alerts", "console", "collector", "prober"}
 
 
 def test_compose_file_follows_the_specification() -> None:
@@ -36,8 +38,8 @@ def test_compose_file_follows_the_specification() -> None:
 
 
 def test_every_part_of_the_pipeline_is_a_service() -> None:
-    assert set(SERVICES) == {"kafka", "clickhouse", *OURS}
-    assert set(OURS) == {"topics", "migrate", "worker", "sink", "collector", "prober"}
+    assert set(SERVICES) == {"kafka", "clickhouse", "prometheus", "alertmanager", "grafana", *OURS}
+    assert set(OURS) == {"topics", "migrate", *PARTS}
 
 
 @pytest.mark.parametrize("name", sorted(OURS))
@@ -79,9 +81,10 @@ def test_order_of_starting() -> None:
     assert waits_for("topics") == {"kafka": healthy}
     assert waits_for("migrate") == {"clickhouse": healthy}
     assert waits_for("sink") == {"topics": done, "migrate": done}
-    for name in ("worker", "collector", "prober"):
+    assert waits_for("console") == {"topics": done, "migrate": done}
+    for name in ("worker", "alerts", "collector", "prober"):
         assert waits_for(name) == {"topics": done}
-    for name in ("kafka", "clickhouse"):
+    for name in SERVICES.keys() - {"topics", "migrate"}:
         assert SERVICES[name]["healthcheck"]["test"][0] == "CMD"
     for name in ("topics", "migrate"):
         assert SERVICES[name]["restart"] == "no"
@@ -90,6 +93,32 @@ def test_order_of_starting() -> None:
 def test_workers_can_be_scaled() -> None:
     # A name or a port on the host can be had by one container only.
     assert not {"container_name", "ports", "network_mode"} & set(SERVICES["worker"])
+
+
+def test_health_of_a_part_is_asked_where_its_metrics_are() -> None:
+    settings = load_settings(ROOT / "deploy" / "bytetracker.yaml")
+    for name in PARTS:
+        asked = " ".join(SERVICES[name]["healthcheck"]["test"])
+        port = getattr(settings, name)["metrics_port"]
+        assert f":{port}/metrics" in asked, name
+
+
+def test_nothing_can_be_reached_from_elsewhere() -> None:
+    for name, service in SERVICES.items():
+        for port in service.get("ports", []):
+            assert port.startswith("127.0.0.1:"), name
+    # Those on the host's network listen to the containers only, whatever the file says for all others.
+    for name in ("collector", "prober"):
+        address = SERVICES[name]["environment"]["BYTETRACKER_METRICS_ADDRESS"]
+        assert re.fullmatch(r"\$\{\w+:-172\.17\.0\.1\}", address)
+
+
+def test_files_that_are_mounted_exist() -> None:
+    for name, service in SERVICES.items():
+        for volume in service.get("volumes", []):
+            outside = volume.split(":")[0]
+            if outside.startswith("."):
+                assert (ROOT / outside).exists(), (name, outside)
 
 
 def test_only_parts_with_raw_sockets_have_a_capability() -> None:
@@ -114,7 +143,7 @@ def test_images_are_pinned_and_kafka_is_the_version_that_the_tests_run() -> None
     images = [service["image"] for service in SERVICES.values()]
     images += re.findall(r"^FROM (\S+)", dockerfile, flags=re.MULTILINE)
     for image in images:
-        assert re.search(r":\d+\.\d+\.\d+[\w.-]*$", image), f"{image} is not pinned to a release"
+        assert re.search(r":v?\d+\.\d+\.\d+[\w.-]*$", image), f"{image} is not pinned to a release"
     pom = (ROOT / "tests" / "servers" / "kafka" / "pom.xml").read_text()
     tested = re.search(r"<kafka\.version>(.+)</kafka\.version>", pom)
     assert tested is not None
@@ -124,14 +153,16 @@ def test_images_are_pinned_and_kafka_is_the_version_that_the_tests_run() -> None
 def test_image_holds_the_whole_application() -> None:
     allowed = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text().splitlines()
     folders = {line.strip("!/") for line in allowed if line.startswith("!") and line.endswith("/")}
-    assert folders == {"bytetracker", "fabric", "producers", "schemas", "sinks", "streams"}
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks", "tests"}
+    assert folders == packages
 
 
 def test_no_secret_stands_in_the_files() -> None:
     for name, service in SERVICES.items():
         for key, value in service.get("environment", {}).items():
             if re.search("PASSWORD|SECRET|TOKEN", key):
-                assert str(value).startswith("${"), f"{name}: {key}"
+                # Without a default: nothing starts before somebody has chosen one.
+                assert re.match(r"\$\{\w+:\?", str(value)), f"{name}: {key}"
     configuration = (ROOT / "deploy" / "bytetracker.yaml").read_text()
     assert not re.search(r"^\s*password:", configuration, flags=re.MULTILINE)
 
@@ -166,6 +197,7 @@ def test_every_service_finds_its_settings(monkeypatch: pytest.MonkeyPatch) -> No
     """What a service would only find out when it starts in its container."""
 
     monkeypatch.setenv("BYTETRACKER_STORE__PASSWORD", "secret")
+    monkeypatch.setenv("BYTETRACKER_CONSOLE__TOKEN", "another secret, a longer one")
     settings = load_settings(ROOT / "deploy" / "bytetracker.yaml")
     fabric = load_fabric(ROOT / "deploy" / "inventory.yaml")
     store = settings.store_settings()
@@ -176,3 +208,6 @@ def test_every_service_finds_its_settings(monkeypatch: pytest.MonkeyPatch) -> No
     assert settings.sink_settings().bootstrap_servers == "kafka:9092"
     assert settings.prober_settings().prober in fabric.prober_by_name
     assert settings.collector_settings().name in {collector.name for collector in fabric.collectors}
+    receivers = settings.alerts_settings().receivers
+    assert receivers["alertmanager"].url == "http://alertmanager:9093"
+    assert settings.console_settings().token == "another secret, a longer one"
