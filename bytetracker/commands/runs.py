@@ -9,6 +9,12 @@ import click
 from bytetracker.commands.options import fabric_option, fault_option, report_option, seconds_option
 
 no_console_option = click.option("--no-console", is_flag=True, help="Serve no web page.")
+metrics_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65_000),
+    default=0,
+    help="Serve Prometheus metrics, on this port of 127.0.0.1 and those after it: one for each process.",
+)
 
 
 @click.command()
@@ -17,12 +23,14 @@ no_console_option = click.option("--no-console", is_flag=True, help="Serve no we
 @fabric_option
 @report_option
 @no_console_option
+@metrics_option
 def demo(
     seconds: float | None,
     fault_specs: tuple[str, ...],
     fabric_name: str,
     report_path: Path | None,
     no_console: bool,
+    metrics_port: int,
 ) -> None:
     """Run the pipeline on a simulated fabric, with an embedded broker and store.
 
@@ -30,7 +38,14 @@ def demo(
     """
     from bytetracker.run.demo import run_demo  # noqa: PLC0415 - loads everything
 
-    run_demo(seconds, fault_specs, fabric_name, report_path, console=not no_console)
+    run_demo(
+        seconds,
+        fault_specs,
+        fabric_name,
+        report_path,
+        console=not no_console,
+        metrics_port=metrics_port,
+    )
 
 
 @click.command()
@@ -46,14 +61,23 @@ def demo(
 )
 @report_option
 @no_console_option
+@metrics_option
 def lab(
     seconds: float | None,
     fault_specs: tuple[str, ...],
     interval_ms: int,
     report_path: Path | None,
     no_console: bool,
+    metrics_port: int,
 ) -> None:
     """Run the pipeline on a fabric of network namespaces, with real kernels (needs root)."""
     from bytetracker.run.lab import run_lab  # noqa: PLC0415 - loads everything
 
-    run_lab(seconds, fault_specs, interval_ms, report_path, console=not no_console)
+    run_lab(
+        seconds,
+        fault_specs,
+        interval_ms,
+        report_path,
+        console=not no_console,
+        metrics_port=metrics_port,
+    )

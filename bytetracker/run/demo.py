@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from threading import Event, Thread
 
@@ -40,8 +40,10 @@ def run_demo(
     report_path: Path | None,
     *,
     console: bool = False,
+    metrics_port: int = 0,
 ) -> RunReport:
-    """Run until `seconds` have passed or a signal comes; `console`: with a web page.
+    """Run until `seconds` have passed or a signal comes; `console`: with a web page; `metrics_port`: the
+    first port for metrics, 0: none.
 
     Raises what `bytetracker.commands.errors` lists.
     """
@@ -50,10 +52,12 @@ def run_demo(
     stop = stop_on_signals()
     folder = run_folder("demo")
     report = RunReport()
-    with EmbeddedPipeline(PipelineOptions(folder, fabric_name, console=console)) as pipeline:
+    options = PipelineOptions(folder, fabric_name, console=console, metrics_port=metrics_port)
+    with EmbeddedPipeline(options) as pipeline:
         simulation = _Simulation(pipeline, fabric, faults, report)
         title = f"ByteTracker demo: fabric {fabric.name}, {len(fabric.servers)} servers. Ctrl-C stops it."
         tell_console(pipeline.console_url)
+        tell_metrics(pipeline.metrics_ports)
         with Screen(title, simulation.sent, page=pipeline.console_url) as screen:
             simulation.on_note = screen.note
             simulation.start(seconds, lambda: len(pipeline.watcher.seen.partitions) == pipeline.partitions)
@@ -75,6 +79,12 @@ def tell_console(url: str) -> None:
     usual = f":{CONSOLE_PORT}/" in url
     taken = "" if usual else f" (port {CONSOLE_PORT} is taken)"
     click.echo(f"Open {url} in a browser: faults, paths, coverage, SQL{taken}", err=True)
+
+
+def tell_metrics(ports: Mapping[str, int]) -> None:
+    """Say where whose metrics are."""
+    for name, port in ports.items():
+        click.echo(f"Metrics of {name}: http://127.0.0.1:{port}/metrics", err=True)
 
 
 def tell_end(report: RunReport, folder: Path, report_path: Path | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 from threading import Event
 
-from bytetracker.run.demo import LOOK_S, READY_TIMEOUT_S, default_fault, tell_console, tell_end
+from bytetracker.run.demo import LOOK_S, READY_TIMEOUT_S, default_fault, tell_console, tell_end, tell_metrics
 from bytetracker.run.folder import run_folder
 from bytetracker.run.pipeline import Child, EmbeddedPipeline, PipelineOptions, last_object
 from bytetracker.run.report import RunReport
@@ -36,8 +36,10 @@ def run_lab(
     report_path: Path | None,
     *,
     console: bool = False,
+    metrics_port: int = 0,
 ) -> RunReport:
     """Run until `seconds` have passed or a signal comes; each target is probed every `interval_ms`.
+    `metrics_port`: the first port for metrics, 0: none.
 
     Raises LabError without root, and what `bytetracker.commands.errors` lists.
     """
@@ -50,11 +52,12 @@ def run_lab(
     stop = stop_on_signals()
     folder = run_folder("lab")
     report = RunReport()
-    options = PipelineOptions(folder, FABRIC, console=console)
+    options = PipelineOptions(folder, FABRIC, console=console, metrics_port=metrics_port)
     with Lab(fabric) as lab, EmbeddedPipeline(options) as pipeline:
         prober, collectors = _start_producers(lab, pipeline, interval_ms)
         size = f"{len(fabric.switches)} switches, {len(fabric.servers)} servers"
         tell_console(pipeline.console_url)
+        tell_metrics(pipeline.metrics_ports)
         with Screen(f"ByteTracker lab: {size}. Ctrl-C stops it.", page=pipeline.console_url) as screen:
 
             def injected(spec: FaultSpec) -> None:

@@ -64,6 +64,8 @@ class PipelineOptions:
     broker_bytes_max: int = 2 * 1024**3
     #: Whether the web page is served.
     console: bool = False
+    #: Metrics of the processes are served at this port of 127.0.0.1 and those after it; 0: none.
+    metrics_port: int = 0
 
 
 class Child:
@@ -119,6 +121,8 @@ class EmbeddedPipeline:
         self._watcher: Watcher | None = None
         #: Address of the web page; empty: there is none.
         self.console_url = ""
+        #: Process -> the port that its metrics are served at.
+        self.metrics_ports: dict[str, int] = {}
 
     @property
     def kafka(self) -> KafkaSettings:
@@ -186,6 +190,11 @@ class EmbeddedPipeline:
 
     def add_child(self, name: str, arguments: list[str], environment: dict[str, str] | None = None) -> Child:
         """Start a process of this run, and keep it running until `finish` or the end of the block."""
+        if self._options.metrics_port:
+            port = self._options.metrics_port + len(self.metrics_ports)
+            self.metrics_ports[name] = port
+            asked = {f"BYTETRACKER_{arguments[0].upper()}__METRICS_PORT": str(port)}
+            environment = {**(environment or {}), **asked, "BYTETRACKER_METRICS_ADDRESS": "127.0.0.1"}
         child = self._children[name] = Child(name, arguments, self.folder, environment)
         child.start()
         return child

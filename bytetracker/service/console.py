@@ -10,11 +10,10 @@ from typing import TypeVar
 import click
 import structlog
 from confluent_kafka import KafkaException
-from prometheus_client import REGISTRY
 
 from bytetracker.moments import SilenceRefused
 from bytetracker.run.stopping import stop_on_signals
-from bytetracker.service.metrics import serve_metrics
+from bytetracker.service.metrics import own_registry, serve_metrics
 from bytetracker.settings import Settings, SettingsError, load_settings
 from bytetracker.silencing import Silencing
 from bytetracker.topics_admin import BrokerUnreachable
@@ -77,8 +76,10 @@ def serve_console(settings: Settings, *, with_broker: bool = True) -> None:
     """Serve the page until a signal. Without a broker it shows what a finished run has stored."""
     stop = stop_on_signals()
     options = settings.console_settings()
-    metrics = ConsoleMetrics(REGISTRY)
-    serve_metrics("console", settings.metrics_address, options.metrics_port)
+    # Silences are a matter of the worker's code, whose metrics are not the console's.
+    registry = own_registry()
+    metrics = ConsoleMetrics(registry)
+    serve_metrics("console", settings.metrics_address, options.metrics_port, registry)
     fabric = load_fabric(settings.inventory)
     with ExitStack() as stack:
         reader = stack.enter_context(closing(open_reader(settings.store_settings())))
