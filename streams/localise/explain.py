@@ -46,6 +46,11 @@ PROBABILITY_MAX = 0.98
 #: A link whose traffic fell by this share, and by so many standard deviations, is where packets went.
 FALL_MIN, FALL_SIGMAS = 0.10, 3.0
 PAIRS_MAX = 16
+#: A server that leaves this share unanswered is silent; that must be likelier, by so many nats, than that its
+#: switch alone loses them.
+SILENT, SILENT_GAIN_MIN = 0.9, 20.0
+#: A switch is judged by what is lost on the way into it if so much of what used to come is seen or missed.
+SEEN_MIN = 0.5
 #: Events of a switch that count when explanations are compared.
 EVIDENCE_MAX = 100.0
 
@@ -191,6 +196,15 @@ class Scene:
         """Big and small packets that passed: f8[n] twice."""
         return self._traffic.passed(links.astype(np.int32), since_us, self.now_us)
 
+    def by_size(
+        self, cells: NDArray[np.integer], links: NDArray[np.integer], since_us: int, until_us: int
+    ) -> tuple[F8, F8]:
+        """Events at some cells, and packets that passed some links, in a stretch of time: of big and of small
+        ones, f8[2] each."""
+        bad = np.array(self._log.by_size(cells, since_us, until_us), np.float64)
+        big, small = self._traffic.passed(links.astype(np.int32), since_us, until_us)
+        return bad, np.array([big.sum(), small.sum()])
+
     def span(self, cells: NDArray[np.integer], since_us: int) -> tuple[int, int]:
         return self._log.span(cells, since_us)
 
@@ -218,7 +232,7 @@ class Scene:
         for switch, since_us in alarms.into.items():
             links = self.terrain.in_links(switch)
             bad, all_, expected = self._weigh(links, since_us)
-            if np.count_nonzero(bad > 0) < 2:
+            if np.count_nonzero(bad > 0) < 2 or self._is_dark(links, all_, since_us):
                 continue
             apart = np.maximum(0, gain(bad, all_, expected) - self._cost(links)) * (bad > 0)
             whole = group_gain(bad, all_, expected) - COST["dead"]
@@ -249,6 +263,14 @@ class Scene:
                 causes.append(cause)
         return causes
 
+    def _is_dark(self, links: NDArray[np.int32], seen: F8, since_us: int) -> bool:
+        """Whether most packets that used to come by some links are neither seen there nor missed: the mirror
+        behind these is dark, and what is lost there is not all that comes."""
+        usual = self._traffic.before(links, since_us)
+        places = links.astype(np.int64)
+        until_us = self._log.ended_us(places, since_us, self.now_us)
+        return bool(seen.sum() < SEEN_MIN * np.nansum(usual) * (until_us - since_us))
+
     def _behind(self, switch: int, alarms: Alarms, covered: set[int]) -> list[Cause]:
         """What explains the events last seen at a switch."""
         links = np.array([x for x in self.terrain.out_links(switch).tolist() if x not in covered], np.int64)
@@ -278,7 +300,7 @@ class Scene:
                 if cause is not None:
                     covered.update(cause.cells.tolist())
                     covered.add(beyond)
-                    return [cause]
+                    return [cause, *self._silent_within(cause, mine)]
             alone = _probability(scores[best], [v for k, v in scores.items() if k != best])
             others = self._alternatives(switch, scores, best)
         causes = []
@@ -291,6 +313,20 @@ class Scene:
             if cause is not None:
                 causes.append(cause)
                 covered.add(cell)
+        return causes
+
+    def _silent_within(self, group: Cause, mine: dict[int, int]) -> list[Cause]:
+        """Servers that are silent altogether behind a switch that loses only some of their packets."""
+        causes = []
+        for cell, since_us in sorted(mine.items()):
+            if cell >= self.terrain.links or not self.terrain.to_server[cell]:
+                continue
+            link = np.array([cell], np.int64)
+            bad, all_, _ = self._weigh(link, since_us)
+            share = np.array([group.lost / group.total])
+            if bad[0] >= SILENT * all_[0] and gain(bad, all_, share)[0] > SILENT_GAIN_MIN:
+                cause = self._single(cell, since_us, 1.0, ())
+                causes += [cause] if cause else []
         return causes
 
     def _scores(

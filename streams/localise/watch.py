@@ -40,10 +40,12 @@ class _Outage:
 
 @dataclass(slots=True)
 class Watch:
-    """Silent sources and dark mirrors. JSON-able: `since_us` is when each began."""
+    """Silent sources and dark mirrors. JSON-able: `since_us` is when each began, `plain_us` when most of a
+    collector's exporters were dark last."""
 
     terrain: Terrain
     since_us: dict[str, int] = field(default_factory=dict)
+    plain_us: dict[str, int] = field(default_factory=dict)
     _exporters: dict[str, NDArray[np.int64]] = field(init=False)  # switch rows of each collector
 
     def __post_init__(self) -> None:
@@ -114,6 +116,9 @@ class Watch:
             suspect = rows[unseen[rows] > 0]
             dark = suspect[is_dark[suspect]]
             if len(dark) > max(1, OF_ALL_MIN * len(rows)) and len(dark) >= OF_COLLECTOR_MIN * len(suspect):
+                self.plain_us[collector] = now_us
+            # When it comes back, some of its exporters look dark for as long as the window reaches.
+            if len(dark) and now_us - self.plain_us.get(collector, -WINDOW_US - 1) <= WINDOW_US:
                 where = self._where(collector)
                 if collector not in explained:
                     note = "copies of most of its switches are missing"
@@ -131,7 +136,7 @@ class Watch:
     def _gone(self, traffic: Traffic, now_us: int, explained: set[str], lost: int) -> list[_Outage]:
         """Switches that were seen and are not any more: where several could have been passed instead, it
         does not show which copy is missing. Packets must still pass them: far fewer are lost than used to
-        come there, and no fault touches them."""
+        come there, and no fault is about them."""
         before, _ = traffic.mirrored(0)
         lately, _ = traffic.mirrored(now_us - WINDOW_US)
         share = WINDOW_US / max(WINDOW_US, traffic.length_us)
@@ -147,17 +152,16 @@ class Watch:
                 found.append(_Outage("mirror_outage", name, frozenset({name}), 0, 0, note))
         return found
 
-    def snapshot(self) -> dict[str, int]:
+    def snapshot(self) -> dict[str, dict[str, int]]:
         """Plain values."""
-        return dict(self.since_us)
+        return {"since_us": dict(self.since_us), "plain_us": dict(self.plain_us)}
 
-    def restore(self, values: dict[str, int]) -> None:
+    def restore(self, values: dict[str, dict[str, int]]) -> None:
         """Reverse of `snapshot`."""
-        self.since_us = dict(values)
+        self.since_us, self.plain_us = dict(values["since_us"]), dict(values["plain_us"])
 
 
 def _touched(findings: Sequence[Finding]) -> set[str]:
-    """Names of elements that findings are about, and of the nodes that their links join."""
-    names = {name for finding in findings for name in finding.where}
-    names |= {name for finding in findings for name, _ in finding.suspects}
-    return names | {end for name in names for end in name.replace("<>", "~").split("~")}
+    """Names of the switches that findings are about."""
+    names = {name for finding in findings for name, _ in finding.suspects if "~" not in name}
+    return names | {name.split("/")[0] for name in names}
