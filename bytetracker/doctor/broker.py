@@ -137,7 +137,7 @@ def _judge_topic(topic: Topic, found: TopicFacts, join_partitions: int, brokers:
 
 
 def lag_of(config: Mapping[str, str], group: str, topics: Mapping[str, int]) -> Lag:
-    """How far a consumer group is behind in topics (name -> partitions), without joining it. The embedded broker
+    """How far a group is behind in topics (name -> partitions), without joining it. The embedded broker
     takes the last batch of a partition for one message. Raises KafkaException."""
     consumer = Consumer(
         {**config, "group.id": group, "enable.auto.commit": False, "log_level": 0, "client.id": "doctor"}
