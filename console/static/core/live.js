@@ -34,9 +34,9 @@ class Live extends EventTarget {
     overview();
   }
 
-  /** Event time now, us: what the stream said last, carried on by the browser's clock. */
+  /** Now by the console's clock, us, carried on by the browser's; event time is `clock.lag_us` behind it. */
   now_us() {
-    return this.clock.now_us + (performance.now() - this.clock.at_ms) * 1e3;
+    return this.clock.now_us + this.clock.lag_us + (performance.now() - this.clock.at_ms) * 1e3;
   }
 
   on(what, run, signal) {
@@ -121,6 +121,7 @@ class Live extends EventTarget {
 
   #clock(clock) {
     this.#heard();
+    if (!clock.now_us) return; // nothing came yet, or the run is over: the browser's own clock will do
     this.clock = { ...clock, at_ms: performance.now() };
     this.#tell("clock", clock);
   }

@@ -4,6 +4,8 @@ import { h } from "../core/dom.js";
 import { isAbort } from "../core/api.js";
 import { statusIcon } from "./icons.js";
 
+const SLOW_MS = 3_000;
+
 export function card(title, ...content) {
   return h("section.card", title && h("h2", title), content);
 }
@@ -14,7 +16,8 @@ export function facts(pairs, kind = "") {
 }
 
 /**
- * A table. `columns`: [{title, cell(row) -> child, num: right-aligned, wide: takes what is left}].
+ * A table. `columns`: [{title, cell(row) -> child, num: right-aligned, wide: takes what is left, wrap: may be
+ * broken into lines}].
  * `caption` is read to those who do not see; `row(row)` gives attributes of a row.
  */
 export function table(columns, rows, { caption, empty = "Nothing here.", row = () => ({}) } = {}) {
@@ -25,7 +28,7 @@ export function table(columns, rows, { caption, empty = "Nothing here.", row = (
       h("tbody", rows.map((r) => h("tr", row(r), columns.map((c) => h("td", { class: classOf(c) }, c.cell(r))))))));
 }
 
-const classOf = (column) => [column.num && "num", column.wide && "wide"].filter(Boolean).join(" ") || undefined;
+const classOf = (column) => [column.num && "num", column.wide && "wide", column.wrap && "wrap"].filter(Boolean).join(" ") || undefined;
 
 /** Says that there is nothing, or why. */
 export function notice(text, kind = "quiet") {
@@ -49,6 +52,10 @@ export const loading = (what = "Loading") => h("p.notice.quiet.loading", { role:
 export async function into(container, promise, show) {
   if (!container.childElementCount) container.replaceChildren(loading());
   container.setAttribute("aria-busy", "true");
+  const slow = setTimeout(() => {
+    const waiting = container.querySelector(":scope > .loading");
+    if (waiting) waiting.textContent = "Still loading: the store is slow to answer …";
+  }, SLOW_MS);
   try {
     const value = await promise;
     show(value);
@@ -59,6 +66,7 @@ export async function into(container, promise, show) {
     container.replaceChildren(failure(error));
     return undefined;
   } finally {
+    clearTimeout(slow);
     container.removeAttribute("aria-busy");
   }
 }

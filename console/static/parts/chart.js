@@ -41,7 +41,7 @@ export function chart({ x, series, xText, yText, xTicks, kind = "line", height =
         s("line.grid", { x1: M.left, x2: width - M.right, y1: py(v), y2: py(v) }),
         s("text.tick", { x: M.left - 6, y: py(v) + 3.5, "text-anchor": "end" }, yText(v)),
       ]),
-      axis(xTicks(ends, Math.floor((width - M.left) / 90)), px, xText, height),
+      axis(xTicks(ends, Math.floor((width - M.left) / 90)), px, xText, height, width - M.right),
       marks.filter((m) => m.at >= ends[0] && m.at <= ends[1]).map((m) => [
         s("line.mark", { x1: px(m.at), x2: px(m.at), y1: M.top, y2: height - M.bottom }),
         s("text.tick", { x: px(m.at) + 4, y: M.top + 8 }, m.text),
@@ -83,10 +83,10 @@ function nearest(n, place, left) {
   return low > 0 && left - place(low - 1) < place(low) - left ? low - 1 : low;
 }
 
-function axis(at, px, xText, height) {
+function axis(at, px, xText, height, right) {
   return at.map((v) => [
     s("line.tickmark", { x1: px(v), x2: px(v), y1: height - M.bottom, y2: height - M.bottom + 4 }),
-    s("text.tick", { x: px(v), y: height - 6, "text-anchor": "middle" }, xText(v)),
+    s("text.tick", { x: px(v), y: height - 6, "text-anchor": px(v) > right - 20 ? "end" : "middle" }, xText(v)),
   ]);
 }
 

@@ -73,6 +73,11 @@ export function state(fault) {
 /** Only letters get into a class. */
 export const cssWord = (text) => String(text).replace(/[^a-z]/g, "");
 
+const RATES = { alteration: "altered", host_silent: "unanswered", mirror_outage: "copies missing", coverage_gap: "not crossed" };
+
+/** What the rate of a fault is the rate of. */
+export const rateWord = (kind) => RATES[kind] ?? "lost";
+
 /** "30 % (27 to 33 %)". */
 export function lossRate(fault) {
   if (fault.loss_rate === null || fault.loss_rate === undefined) return h("span.faint", "–");

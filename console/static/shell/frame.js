@@ -74,7 +74,7 @@ function connection() {
 }
 
 function utc() {
-  const time = h("time.num.utc", { title: "Event time, UTC" });
+  const time = h("time.num.utc", { title: "Now, UTC" });
   const show = () => {
     const now = live.now_us();
     time.replaceChildren(h("span.day", `${day(now)} `), `${clock(now)} UTC`);

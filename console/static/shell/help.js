@@ -27,6 +27,6 @@ export function showHelp() {
       h("div", h("dt", key("+"), " ", key("−"), " ", key("0")), h("dd", "on the map: nearer, farther, all")),
       h("div", h("dt", key("n"), " ", key("p")), h("dd", "on the map: next and previous thing that is wrong")),
       h("div", h("dt", key("Ctrl"), " ", key("Enter")), h("dd", "run the query"))),
-    h("p.faint", "Times are UTC and event time: when a probe was sent, not when it was stored. Every name is a link to where it can be looked at."),
+    h("p.faint", "Times are UTC: when a probe was sent, not when it was stored. Every name is a link to where it can be looked at."),
   ], { kind: "help" });
 }

@@ -22,7 +22,7 @@ export function summary(container, model) {
     tile("Lost in the network", h("span.num", share(told?.loss_rate))),
     tile("Links covered", h("span.num", share(told?.coverage_share))),
     tile("Fabric", h("span", model.name, h("small", ` ${short(model.switches.length)} switches, ${short(model.servers_total)} servers`))),
-    tile("Behind by", h("span.num", duration(live.clock.lag_us))),
+    tile("Behind by", h("span.num", live.overview?.broker ? duration(live.clock.lag_us) : "–")),
   );
 }
 

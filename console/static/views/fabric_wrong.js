@@ -6,7 +6,7 @@ import { live } from "../core/live.js";
 import { href } from "../core/router.js";
 import { levelOf } from "../fabric/state.js";
 import { notice } from "../parts/blocks.js";
-import { confidence, cssWord, element, kindWords, lossRate, severity, when } from "../parts/text.js";
+import { confidence, cssWord, element, kindWords, lossRate, rateWord, severity, when } from "../parts/text.js";
 
 const SHOWN_MOST = 30;
 const LINKS_MOST = 8;
@@ -39,7 +39,7 @@ function faultCard(fault, state, show) {
     h("p.story", h("a", { href: href(["faults", fault.fault_id]), "data-key": `story-${fault.fault_id}` }, fault.story)),
     main && h("div.line", element(main.element), confidence(main.confidence)),
     h("div.line",
-      fault.loss_rate !== null && fault.loss_rate !== undefined && h("span", "loss ", lossRate(fault)),
+      fault.loss_rate !== null && fault.loss_rate !== undefined && h("span", h("span.faint", `${rateWord(fault.kind)} `), lossRate(fault)),
       place && (place.switches.length > 0 || place.cable !== undefined) &&
         h("button.small.right", { type: "button", "data-key": `show-${fault.fault_id}`, onclick: () => show(fault), "aria-label": `Show on the map: ${fault.story}` }, "Show on map")));
 }

@@ -8,7 +8,7 @@ import { href } from "../core/router.js";
 import { bitmap } from "../parts/bitmap.js";
 import { card, facts, into, notice, table } from "../parts/blocks.js";
 import { silenceDialog, silenceList } from "../parts/silence.js";
-import { element as elementLink, kindWords, lossRate, probeLink, severity, state, suspects, verdict, when, whenFully } from "../parts/text.js";
+import { element as elementLink, kindWords, lossRate, probeLink, rateWord, severity, state, suspects, verdict, when, whenFully } from "../parts/text.js";
 import { evidenceChart } from "./fault_evidence.js";
 
 const EVIDENCE_EVERY_MS = 4_000;
@@ -79,7 +79,7 @@ function heading(fault, parts, silenced) {
       ["first seen", whenFully(fault.first_seen_us)],
       [over ? "resolved" : "last seen", whenFully(over ? fault.resolved_at_us ?? fault.detected_at_us : fault.last_seen_us)],
       [over ? "lasted" : "lasts", span(lasted)],
-      ["loss rate", lossRate(fault)],
+      [rateWord(fault.kind), lossRate(fault)],
       ["probes hit", h("span.num", count(fault.probes_bad), h("span.faint", ` of ${count(fault.probes_total)}`))],
       ["direction", fault.direction.includes("~") ? elementLink(fault.direction) : fault.direction || "–"],
       ["legs", fault.legs.join(", ") || "–"],
@@ -123,14 +123,14 @@ function sections({ fault, events, bits, examples }) {
       { title: "version", num: true, cell: (e) => e.version },
       { title: "state", cell: (e) => words(e.state) },
       { title: "severity", cell: severity },
-      { title: "loss rate", cell: lossRate },
+      { title: rateWord(fault.kind), cell: lossRate },
       { title: "story", wide: true, cell: (e) => e.story },
     ], [...events].sort((x, y) => y.version - x.version), { caption: "Life of the fault, newest first" })),
   ];
 }
 
 function servers(names) {
-  if (!names.length) return notice("None is known.");
+  if (!names.length) return notice("None in particular: whoever's packets cross it.");
   const link = (name) => h("li", elementLink(name));
   const rest = names.slice(SERVERS_SHOWN);
   return h("div", h("ul.names", names.slice(0, SERVERS_SHOWN).map(link)),

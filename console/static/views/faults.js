@@ -78,7 +78,7 @@ function faultTable(faults, query) {
     { title: "what", wide: true, cell: (f) => h("a.strong", { href: href(["faults", f.fault_id]), "data-key": f.fault_id }, f.story) },
     { title: "suspects", cell: (f) => suspects(f, 2) },
     { title: "direction", cell: (f) => (f.direction.includes("~") ? elementLink(f.direction) : f.direction || h("span.faint", "–")) },
-    { title: "loss rate", cell: lossRate },
+    { title: "rate", cell: lossRate },
     { title: "since", cell: (f) => when(f.first_seen_us) },
     { title: "state", cell: (f) => h("div", state(f), f.state === "resolved" && h("div.faint", when(f.resolved_at_us ?? f.detected_at_us))) },
   ], faults, { caption: "Faults, newest first", empty: nothing });

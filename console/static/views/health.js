@@ -80,7 +80,7 @@ function late(told) {
     facts(Object.entries(told.late).map(([name, value]) => [words(name), h("span.num", count(value))]), "inline"),
     list.length === 0 ? notice("No dead letter: every message could be read.", "fine") : table([
       { title: "topic", cell: (d) => h("span.mono", d.topic) },
-      { title: "reason", cell: (d) => d.reason },
+      { title: "reason", wrap: true, cell: (d) => d.reason },
       { title: "messages", num: true, cell: (d) => count(d.messages) },
       { title: "example", wide: true, cell: (d) => h("span.mono", d.example) },
       { title: "newest", cell: (d) => when(d.newest_us) },

@@ -15,6 +15,7 @@ import { CELLS_MOST, heatmap, MEASURES } from "./matrix_cells.js";
 import { timeSlider } from "./matrix_time.js";
 
 const FOLLOW_EVERY_MS = 3_000;
+const OVER_US = 600e6;
 const WINDOWS = [["1", "1 min"], ["5", "5 min"], ["15", "15 min"], ["60", "1 h"], ["360", "6 h"], ["1440", "1 d"]];
 const KINDS = [["", "all kinds"], ["north_south", "north-south"], ["east_west", "east-west"], ["inter_prober", "between Probers"]];
 const WORST_MOST = 12;
@@ -27,9 +28,12 @@ export function open({ route, signal }) {
   const crumbs = h("div.crumbs");
   const slider = timeSlider((until_us) => ask({ until_us: until_us ?? "" }));
   let drawn = null;
+  let known = null; // what GET matrix/span said last
 
   const window_us = () => Number(query.minutes ?? 5) * 60e6;
-  const until_us = () => (query.until_us ? Number(query.until_us) : Math.round(live.now_us()));
+  // Of a run that is over the end is looked at, since nothing is left at the present.
+  const present_us = () => (known && known.to_us < live.now_us() - OVER_US ? known.to_us : Math.round(live.now_us()));
+  const until_us = () => (query.until_us ? Number(query.until_us) : present_us());
   const load = () => {
     const to_us = until_us();
     const asked = { level: query.level ?? "pod", kind: query.kind, from_us: to_us - window_us(), to_us, pod_from: query.pod_from, pod_to: query.pod_to };
@@ -59,11 +63,13 @@ export function open({ route, signal }) {
       picker("Window", WINDOWS, query.minutes ?? "5", (minutes) => ask({ minutes })));
     crumbs.replaceChildren(...(query.pod_from || query.pod_to
       ? [h("a", { href: href(["matrix"], { ...query, level: "pod", pod_from: "", pod_to: "" }) }, "all pods"), ` › ${query.pod_from || "any"} → ${query.pod_to || "any"}, ToR by ToR`] : []));
-    slider.show({ until_us: query.until_us ? Number(query.until_us) : null, window_us: window_us() });
+    slider.show({ until_us: query.until_us ? Number(query.until_us) : null, present_us: present_us(), window_us: window_us() });
   };
   const span = async () => {
     try {
-      slider.span(await get("matrix/span", {}, signal));
+      known = await get("matrix/span", {}, signal);
+      slider.span(known);
+      show();
     } catch (error) {
       if (error?.status === undefined && error?.name !== "AbortError") throw error;
     }
@@ -75,8 +81,7 @@ export function open({ route, signal }) {
   }, FOLLOW_EVERY_MS);
   signal.addEventListener("abort", () => clearInterval(again));
   show();
-  span();
-  load();
+  span().then(load);
   return {
     element: h("div.page",
       h("div.head", h("h1", "Matrix"), crumbs), head, slider.element,

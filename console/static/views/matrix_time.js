@@ -2,7 +2,6 @@
 
 import { h, s } from "../core/dom.js";
 import { clock, moment, span as spanText } from "../core/format.js";
-import { live } from "../core/live.js";
 
 const MINUTE_US = 60e6;
 const H = 34;
@@ -14,7 +13,7 @@ export function timeSlider(pick) {
   const follow = h("button", { type: "button", onclick: () => pick(null) }, "Now");
   const ends = h("div.ends.num", h("span"), h("span"));
   let minutes = { from_us: 0, to_us: 0, minutes: [] };
-  let shown = { until_us: null, window_us: 5 * MINUTE_US };
+  let shown = { until_us: null, present_us: 0, window_us: 5 * MINUTE_US };
   const last = () => Math.max(1, Math.round((minutes.to_us - minutes.from_us) / MINUTE_US));
   const place = (us) => Math.round((us - minutes.from_us) / MINUTE_US);
 
@@ -24,7 +23,7 @@ export function timeSlider(pick) {
     input.max = n;
     if (document.activeElement !== input || shown.until_us === null) input.value = shown.until_us === null ? n : place(shown.until_us);
     follow.setAttribute("aria-pressed", String(shown.until_us === null));
-    const until = shown.until_us ?? live.now_us();
+    const until = shown.until_us ?? shown.present_us;
     told.textContent = `${moment(until - shown.window_us)} to ${clock(until)} UTC${shown.until_us === null ? ", following" : ""}`;
     input.setAttribute("aria-valuetext", told.textContent);
     ends.children[0].textContent = minutes.from_us ? clock(minutes.from_us) : "";

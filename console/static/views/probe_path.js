@@ -24,20 +24,20 @@ function lane(probe, leg) {
   const back = leg.leg === "reply";
   return h("section.lane", { class: back ? "back" : "" },
     h("h3", TITLES[leg.leg] ?? leg.leg, h("span.faint", ` ${back ? "back to" : "from"} ${probe.prober}`)),
-    h("ol", nodes.map((node, i) => [i > 0 && gap(nodes[i - 1], node), box(probe, node)])));
+    h("ol", nodes.map((node, i) => [i > 0 && gap(node), box(probe, node)])));
 }
 
 /** What each node of a leg is: seen, missing (its copy), or beyond where the probe stopped. */
 function described(probe, leg) {
   const ours = probe.fault_leg === leg.leg && FAILED.has(probe.verdict);
   const lastSeen = leg.nodes.findLastIndex((node) => node.seen);
-  const stopped = ours && ["network_loss", "corrupted", "host_silent", "unobserved"].includes(probe.verdict);
+  const stopped = ours && ["network_loss", "corrupted", "unobserved", "host_silent"].includes(probe.verdict);
   let before = null;
   return leg.nodes.map((node, i) => {
     const made = {
       ...node, i,
       how: node.seen ? "seen" : stopped && i > lastSeen ? "beyond" : node.kind === "switch" ? "missing" : "end",
-      stopsHere: stopped && i === lastSeen + 1,
+      stopsHere: stopped && i === lastSeen + 1 && probe.verdict !== "host_silent",
       wrongHere: ours && !stopped && probe.last_seen && leg.nodes[i - 1]?.name === probe.last_seen,
       changes: [],
     };
@@ -54,17 +54,22 @@ function described(probe, leg) {
   });
 }
 
-function gap(from, to) {
+function gap(to) {
   const kind = to.stopsHere ? "stopped" : to.how === "beyond" ? "never" : to.wrongHere ? "wrong" : "";
-  const later = from.at_us && to.at_us ? to.at_us - from.at_us : null;
   return h("li.gap", { class: kind },
-    h("span.later.num", later === null ? "" : `${later >= 0 ? "+" : "−"}${duration(Math.abs(later))}`),
     h("span.arrow", { "aria-hidden": "true" }),
     to.stopsHere && h("span.stop", statusIcon("missing", "stopped here")),
     kind === "wrong" && h("span.stop", statusIcon("critical", "went wrong here")));
 }
 
-const HOW = { seen: "", missing: "no mirror copy", beyond: "never seen here", end: "" };
+/** What is to be said of a node that was not seen. */
+function how(probe, node) {
+  if (node.how === "missing") return "no mirror copy";
+  if (node.how !== "beyond") return "";
+  if (node.kind === "prober") return "no reply came";
+  if (node.kind === "server") return probe.verdict === "host_silent" ? "does not answer" : "not reached";
+  return "never seen here";
+}
 
 function box(probe, node) {
   return h("li.hop", { class: `${node.how} ${node.altered ? "altered" : ""}` },
@@ -72,7 +77,7 @@ function box(probe, node) {
     h("div.hopkind", [node.kind, node.port && `port ${node.port}`].filter(Boolean).join(", ")),
     node.seen && node.ttl !== null && node.ttl !== undefined && h("div.num", `TTL ${node.ttl}`),
     node.at_us && h("div.num", { title: `${moment(node.at_us, 6)} UTC` }, since(probe, node)),
-    HOW[node.how] && h("div.how", statusIcon(node.how === "missing" ? "silenced" : "missing"), HOW[node.how]),
+    how(probe, node) && h("div.how", statusIcon(node.how === "missing" ? "silenced" : "missing"), how(probe, node)),
     node.altered && h("div.how.alteredword", statusIcon("critical"), "altered copy"),
     node.changes.map((text) => h("div.change", text)));
 }

@@ -288,3 +288,15 @@ def test_fields_of_a_packet(js: Ask) -> None:
         *("IP: version, service", "IP: TTL", "IP: destination", "TCP: source port", "TCP: sequence"),
         *("TCP: checksum", "payload", "payload"),
     ]
+
+
+def test_evidence_is_put_together_without_losing_any(js: Ask) -> None:
+    slots = [NOW_US + 250_000 * i for i in range(1000)]
+    lost = [i % 3 for i in range(1000)]
+    series = [{"link": "a~b", "leg": "probe", "passed": [4] * 1000, "lost": lost, "altered": [0] * 1000}]
+    told = {"slot_us": slots, "slot_length_us": 250_000}
+    made = js("views/fault_evidence.js", "(m, told, series) => m.binned(told, series)", told, series)
+    assert len(made["x"]) <= 91
+    assert made["x"] == sorted(made["x"])
+    assert sum(made["series"][0]["lost"]) == sum(lost)
+    assert sum(made["series"][0]["passed"]) == 4000
