@@ -206,6 +206,19 @@ PATHS = Layout(
     ),
 )
 
+#: Flows whose last probe was lost, and what became of their next one.
+FATES = Layout(
+    "FlowFate",
+    NAMESPACE,
+    (
+        _int("from_node", 4, "node the lost packet left"),
+        _int("to_node", 4, "node it was to go to; -1: not known"),
+        _int("leg", 1, "0 encapsulated, 1 probe, 2 reply"),
+        _int("lost_again", 4, "probes lost here whose flow had lost its last one here too"),
+        _int("recovered", 4, "probes answered whose flow had lost its last one here"),
+    ),
+)
+
 #: Mapped arrays of an evidence message, in wire order; EVIDENCE rows follow.
 EVIDENCE_TABLES = {
     "pairs": PAIRS,
@@ -214,6 +227,7 @@ EVIDENCE_TABLES = {
     "bits": BITS,
     "blind": BLIND,
     "paths": PATHS,
+    "fates": FATES,
 }
 
 

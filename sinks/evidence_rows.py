@@ -9,7 +9,7 @@ import numpy as np
 
 from schemas.errors import BadMessage
 from schemas.nodes import UNKNOWN_NODE
-from schemas.rows import BITS, PAIRS, PATHS, STRAYS, TURNS, Kind, Leg
+from schemas.rows import BITS, FATES, PAIRS, PATHS, STRAYS, TURNS, Kind, Leg
 from sinks.columns import Record, TableRows, integers, narrow, objects, one_list, texts, times
 from sinks.names import NodeNames
 
@@ -40,6 +40,7 @@ def evidence_rows(head: Record, mapped: np.ndarray | None, names: NodeNames) -> 
         _chips(np.frombuffer(head["turns"], TURNS.dtype), slot, partition, names),
         _strays(np.frombuffer(head["strays"], STRAYS.dtype), slot, partition, names),
         _bits(np.frombuffer(head["bits"], BITS.dtype), slot, partition, names),
+        _fates(np.frombuffer(head["fates"], FATES.dtype), slot, partition, names),
         _paths(np.frombuffer(head["paths"], PATHS.dtype), slot, names),
         _summary(head, slot, partition, len(mapped)),
     ]
@@ -143,6 +144,19 @@ def _bits(bits: np.ndarray, slot: int, partition: int, names: NodeNames) -> Tabl
             "byte_offset": narrow(bits["byte_offset"], np.int32, "byte_offset"),
             "bit": narrow(bits["bit"], np.uint8, "bit"),
             **_counts(bits, ("to_one", "to_zero")),
+        },
+    )
+
+
+def _fates(fates: np.ndarray, slot: int, partition: int, names: NodeNames) -> TableRows:
+    return TableRows(
+        "flow_fates",
+        {
+            **_where(fates, slot, partition),
+            "from_node": names(fates["from_node"]),
+            "to_node": names(fates["to_node"]),
+            "leg": _named(fates["leg"], LEG_NAMES, "leg"),
+            **_counts(fates, ("lost_again", "recovered")),
         },
     )
 

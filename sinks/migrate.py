@@ -124,6 +124,7 @@ def retention_statements(retention: Retention) -> tuple[str, ...]:
         ("chip_evidence", "slot", retention.link_evidence_days),
         ("strays", "slot", retention.link_evidence_days),
         ("altered_bits", "slot", retention.link_evidence_days),
+        ("flow_fates", "slot", retention.link_evidence_days),
         ("flow_paths", "slot", retention.link_evidence_days),
         ("coverage_reports", "slot", retention.link_minutes_days),
         ("coverage_unseen", "slot", retention.link_minutes_days),

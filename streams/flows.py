@@ -70,7 +70,7 @@ class FlowMemory:
         lost = np.flatnonzero((judgement.verdict == Verdict.NETWORK_LOSS) & (judgement.place >= links))
         if not len(lost):
             return closed
-        link = self._next_link(flows.flow[lost], judgement.place[lost] - links, judgement.leg[lost])
+        link = self.next_link(flows.flow[lost], judgement.place[lost] - links, judgement.leg[lost])
         place = judgement.place.copy()
         place[lost] = np.where(link >= 0, link, place[lost])
         return replace(closed, judgement=replace(judgement, place=place))
@@ -88,9 +88,9 @@ class FlowMemory:
         is_new: Bools = (flows.way != 0) & ((flows.way != flows.known_way) | is_forgotten)
         return is_new
 
-    def _next_link(self, flow: I8, row: I4, leg: I1) -> I4:
+    def next_link(self, flow: I8, row: I4, leg: I1) -> I4:
         """The link by which flows left switches on legs: i8[k], i4[k], i1[k] -> i4[k], -1 where it is not
-        known or varied."""
+        known or varied. In the present slot and those that are remembered."""
         least, most = np.full(len(flow), 2**31 - 1, np.int32), np.full(len(flow), -1, np.int32)
         for slot in self._remembered:
             of, cell = slot.of_flows(flow)

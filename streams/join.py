@@ -26,6 +26,7 @@ from streams.altered_bytes import altered_bytes
 from streams.backlog import Backlog, Commit
 from streams.closing import Closed, close
 from streams.evidence import Slot
+from streams.fates import LostFlows
 from streams.flows import FlowMemory
 from streams.intake import OUTCOME_SIDE, TOPICS
 from streams.merge import LogMerge, LogMessage
@@ -91,6 +92,7 @@ class PartitionJoin:
         self._outcomes = OpenOutcomes(settings.slot_us)
         self._digests = OpenDigests(settings)
         self._flows = FlowMemory(network.places, network.ways, settings.memory_us // settings.slot_us)
+        self._lost_flows = LostFlows(settings.memory_us // settings.slot_us)
         self._packets = Packets(settings.slot_us, settings.skew_max_us)
         self._slots: dict[int, Slot] = {}
         self._early: Slot | None = None
@@ -271,13 +273,14 @@ class PartitionJoin:
         """Add a slot's probes to its evidence and to the results."""
         output.digests_joined += len(closed.hops) + int(closed.hops.doubled.sum())
         flows = self._flows.remember(number, closed)
+        fates = self._lost_flows.remember(number, flows.flow, closed)
         if self._clock.is_done(number):
             return  # read again after a restart: already published
         closed = self._flows.located(closed, flows)
         slot = self._slot(number)
         slot.add(closed, self._network.places)
         altered = altered_bytes(closed, self._packets)
-        slot.tables = self._network.tables(closed, altered, flows, self._flows, self._settings)
+        slot.tables = self._network.tables(closed, altered, flows, fates, self._flows, self._settings)
         output.probes_closed += len(closed.probes)
         odd = closed.judgement.verdict != Verdict.OK
         keep = np.flatnonzero(odd | sampled(closed.probes, self._settings.sample_one_in))

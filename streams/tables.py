@@ -7,6 +7,7 @@ from streams.bits import bit_rows
 from streams.blind import blind_rows
 from streams.closing import Closed
 from streams.distances import Distances
+from streams.fates import Fates, fate_rows
 from streams.flows import FlowMemory, Flows
 from streams.learnt import path_rows
 from streams.places import Places
@@ -28,16 +29,18 @@ class Tables:
         closed: Closed,
         altered: AlteredBytes,
         flows: Flows,
+        fates: Fates,
         memory: FlowMemory,
         settings: JoinSettings,
     ) -> dict[str, bytes]:
         """Arrays by their names in the head of `link-evidence`, as bytes of packed rows. `flows`: what
-        `memory` gave when it took in the slot."""
+        `memory` gave when it took in the slot; `fates`: what became of flows that had been lost."""
         rows = {
             "turns": turn_rows(closed, self._places, self._chips),
             "strays": stray_rows(closed, self._places, self._distances),
             "bits": bit_rows(closed, altered, self._places),
             "blind": blind_rows(closed, settings.mirrors),
             "paths": path_rows(closed, flows, memory, settings.slot_us),
+            "fates": fate_rows(fates, closed, flows.flow, memory, self._places),
         }
         return {name: table.tobytes() for name, table in rows.items()}

@@ -61,6 +61,8 @@ def second_version(tmp_path, monkeypatch):
     catalog.topics.cache_clear()
 
     def publish(topic: str, definition: dict[str, Any]) -> tuple[catalog.Schema, catalog.Schema]:
+        for version in catalog.versions(topic)[1:]:
+            (tmp_path / "avsc" / topic / f"{version.version}.avsc").unlink()
         (tmp_path / "avsc" / topic / "2.avsc").write_text(json.dumps(definition))
         catalog.versions.cache_clear()
         older, newer = catalog.versions(topic)

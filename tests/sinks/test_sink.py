@@ -88,7 +88,7 @@ def test_every_example_message_has_its_rows(bootstrap: str, chdb: Store, lab: Fa
     assert report.drained and report.dead_letters == 0
     assert report.rows == {
         "probe_results": 4, "link_evidence": 6, "mirror_counts": 2, "pair_counts": 3, "slots": 2,
-        "chip_evidence": 3, "strays": 2, "altered_bits": 1, "flow_paths": 3, "silences": 2,
+        "chip_evidence": 3, "strays": 2, "altered_bits": 1, "flow_fates": 2, "flow_paths": 3, "silences": 2,
         "fault_events": 4, "coverage_reports": 3, "coverage_unseen": 1, "dead_letters": 2,
     }  # fmt: skip
 

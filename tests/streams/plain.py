@@ -397,6 +397,17 @@ class PlainJoin:
             slot.damaged[copy["switch"]] += 1
         verdict = self.judge(probe, legs, ends, doubled_replies, probes, altered, bad)
         verdict.altered = altered
+        known_silent = ends["target"] in self.net.server and not self.net.server[ends["target"]].answers
+        is_lost = verdict.what in ("network_loss", "unobserved") or (
+            verdict.what == "host_silent" and not known_silent
+        )
+        lost = (*verdict.place, verdict.leg) if is_lost and verdict.place and verdict.leg >= 0 else None
+        before = self.flows.lost_before(probe, lost)
+        again = lost is not None and before == lost
+        recovered = before if probe["rtt_ns"] >= 0 else None
+        if recovered and recovered[1] < 0:
+            following = self.flows.following(probe, recovered[2], recovered[0])
+            recovered = (recovered[0], -1 if following is None else following, recovered[2])
         if verdict.what == "network_loss" and verdict.place and verdict.place[1] < 0:
             following = self.flows.following(probe, verdict.leg, verdict.place[0])
             verdict.place = (verdict.place[0], -1 if following is None else following)
@@ -417,6 +428,8 @@ class PlainJoin:
             mirrors=settings.mirrors,
             group_lost=self.group_is_lost(probe, probes),
             fresh=self.flows.fresh(probe, legs, ends),
+            again=again,
+            recovered=recovered,
             odd=odd,
         )
         slot.tables.add(self.net, told)

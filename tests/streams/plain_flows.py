@@ -24,6 +24,8 @@ class PlainFlows:
         self.left: dict[tuple[Flow, int, int], list[tuple[int, int]]] = defaultdict(list)
         #: By flow and leg: slots in which it was seen whole, and the switches that it passed.
         self.ways: dict[tuple[Flow, int], list[tuple[int, list[int]]]] = defaultdict(list)
+        #: By flow: slots of its probes in the order of sending, and where each was lost, if it was.
+        self.fates: dict[Flow, list[tuple[int, tuple[int, int, int] | None]]] = defaultdict(list)
 
     def learn(self, probe: dict[str, Any], legs: list[list[dict[str, Any]]], ends: Ends) -> None:
         slot = probe["sent_at_us"] // self.slot_us
@@ -84,6 +86,16 @@ class PlainFlows:
         slot = probe["sent_at_us"] // self.slot_us
         seen = {to for at, to in self.left[flow(probe), leg, switch] if slot - self.slots <= at <= slot}
         return seen.pop() if len(seen) == 1 else None
+
+    def lost_before(
+        self, probe: dict[str, Any], lost: tuple[int, int, int] | None
+    ) -> tuple[int, int, int] | None:
+        """Where the last probe of the flow in an earlier slot was lost, if it was. `lost`: where this one
+        was; probes are asked for in the order of sending."""
+        slot, known = probe["sent_at_us"] // self.slot_us, self.fates[flow(probe)]
+        known.append((slot, lost))
+        earlier = [each for each in known if slot - self.slots <= each[0] < slot]
+        return earlier[-1][1] if earlier else None
 
 
 def flow(probe: dict[str, Any]) -> Flow:

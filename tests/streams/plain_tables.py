@@ -28,6 +28,8 @@ class Told:
     mirrors: bool  # whether the network mirrors
     group_lost: bool  # no member of its group was answered
     fresh: list[list[int] | None]  # ways of legs that are to be said
+    again: bool  # lost where the last probe of its flow was lost
+    recovered: tuple[int, int, int] | None  # where that was, if this one was answered
     odd: bool  # a path that is not valley-free, not cabled, drained, or goes round
 
     @property
@@ -55,12 +57,17 @@ class PlainTables:
         self.strays: dict[tuple[int, int, int, int], int] = defaultdict(int)
         self.blind: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
         self.paths: dict[tuple[Any, ...], tuple[Any, ...]] = {}
+        self.fates: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0])
         self.bits: dict[tuple[int, int, int, int, int], list[int]] = defaultdict(lambda: [0, 0])
 
     def add(self, net: Any, told: Told) -> None:
         self._add_turns(net, told)
         self._add_strays(net, told)
         self._add_flow(told)
+        if told.again and told.place:
+            self.fates[*told.place, told.leg][0] += 1
+        if told.recovered:
+            self.fates[told.recovered][1] += 1
         if told.altered and told.altered.place:
             self._add_bits(told, told.altered)
 
@@ -71,6 +78,10 @@ class PlainTables:
         bits = sorted(sorted(sorted(bits), key=lambda each: -sum(each[2]))[:4_096])
         return {
             "bits": [(*bit, *counts) for _, bit, counts in bits],
+            "fates": [
+                (*cell, *counts)
+                for _, cell, counts in sorted((places[c[:2]], c, n) for c, n in self.fates.items())
+            ],
             "blind": [(*flow, *counts) for flow, counts in sorted(self.blind.items())],
             "paths": list(self.paths.values()),
             "turns": [(*turn, *counts) for turn, counts in sorted(self.turns.items())],
