@@ -11,9 +11,9 @@ from bytetracker.commands.options import fabric_option, fault_option, report_opt
 no_console_option = click.option("--no-console", is_flag=True, help="Serve no web page.")
 metrics_option = click.option(
     "--metrics-port",
-    type=click.IntRange(1, 65_000),
+    type=click.IntRange(0, 65_000),
     default=0,
-    help="Serve Prometheus metrics, on this port of 127.0.0.1 and those after it: one for each process.",
+    help="Serve Prometheus metrics, on this port of 127.0.0.1 and those after it; 0: none.",
 )
 
 
