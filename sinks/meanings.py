@@ -22,6 +22,11 @@ _SHARED = {
     "kafka_offset": "Its offset",
     "loaded_at": "When a sink loaded the inventory",
 }
+#: Views that have no comment of their own.
+_VIEWS = {
+    "nodes": "Switches, servers and Probers of the inventory that was loaded last",
+    "links": "Directed links of the inventory that was loaded last",
+}
 
 
 def column_meaning(relation: str, column: str) -> str | None:
@@ -33,7 +38,7 @@ def column_meaning(relation: str, column: str) -> str | None:
 
 def view_meaning(view: str) -> str:
     """What a view shows; empty if no migration makes it."""
-    return _comments_of_views().get(view, "")
+    return _comments_of_views().get(view) or _VIEWS.get(view, "")
 
 
 @cache

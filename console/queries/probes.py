@@ -26,9 +26,9 @@ _WHERE = """
     AND ({near:String} = '' OR (p.last_seen = {near:String} AND p.next_node = {far:String})
         OR (has(p.hops.switch, {near:String}) AND (p.target = {far:String} OR p.prober = {far:String}))
         OR arrayExists(
-            (here, leg, there, next_leg) -> here = {near:String} AND there = {far:String} AND leg = next_leg,
-            p.hops.switch, p.hops.leg,
-            arrayPushBack(arrayPopFront(p.hops.switch), ''), arrayPushBack(arrayPopFront(p.hops.leg), '')))
+            at -> p.hops.switch[at] = {near:String} AND p.hops.switch[at + 1] = {far:String}
+                AND p.hops.leg[at] = p.hops.leg[at + 1],
+            arrayEnumerate(p.hops.switch)))
 """
 
 # A row that was stored twice is told once; `FINAL` would read all of the table to find the newest few.
