@@ -99,7 +99,7 @@ def default_text(section_name: str, field: dataclasses.Field[Any]) -> str:
     else:
         return "required"
     if isinstance(value, frozenset | tuple):
-        value = [int(each) for each in sorted(value)]
+        value = [int(each) if isinstance(each, int) else each for each in sorted(value)]
     return {"": "empty", "None": "none", "True": "`true`", "False": "`false`"}.get(str(value), code(value))
 
 
