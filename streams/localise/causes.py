@@ -119,7 +119,8 @@ def _order(finding: Finding) -> tuple[object, ...]:
     return (
         *(family_of(finding.kind), finding.first_seen_us, min(finding.where), finding.kind),
         *(finding.suspects, finding.bad, finding.total, finding.last_seen_us, sorted(finding.where)),
-        *(finding.direction, finding.servers, finding.examples, finding.legs, bits, finding.note),
+        *(finding.direction, finding.servers, finding.examples, finding.legs, bits),
+        *(finding.note, finding.flows),
     )
 
 

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fabric.model import Fabric
-from schemas.rows import BITS, BLIND, PAIRS, PATHS
+from schemas.rows import BITS, BLIND, FATES, PAIRS, PATHS
 from streams.localise.align import WholeSlot
+from streams.localise.black_holes import BlackHoles
 from streams.localise.blind import BlindDetector
 from streams.localise.counts import SlotCounts, Spots, count
 from streams.localise.coverage import CoverageMonitor
@@ -62,6 +63,7 @@ class Detectors:
         self._altered_examples = ExampleStore(terrain, _ALTERED)
         self._bits: deque[tuple[int, int, int, int, int, int]] = deque()
         self._placing = Placing(terrain)
+        self._black_holes = BlackHoles(terrain)
         self._strays = Strays(terrain)
         self._watch = Watch(terrain)
         self._coverage = CoverageMonitor(terrain)
@@ -138,6 +140,7 @@ class Detectors:
             row = self._terrain.index.switch_row(nodes.astype(np.int32)).astype(np.int64)
             known = row >= 0
             self._damaged.add(at, row[known], np.zeros(int(known.sum()), np.int64), number[known])
+        self._black_holes.add(at, np.frombuffer(b"".join(slot.table("fates")), FATES.dtype))
         records = slot.examples
         for store in (self._lost_examples, self._altered_examples):
             store.add(records, at - ALTERED_WINDOW_US)
@@ -164,7 +167,8 @@ class Detectors:
             LOST_MIN,
         )
         causes = scene.explain(alarms)
-        return self._report("network_loss", causes, scene, self._lost_examples.by_cell, counts.length_us)
+        examples = self._lost_examples.by_cell
+        return self._report("network_loss", causes, scene, examples, counts.length_us, self._black_holes)
 
     # -- alterations ----------------------------------------------------------------------------------
 
@@ -233,6 +237,7 @@ class Detectors:
             "altered_examples": self._altered_examples.snapshot(),
             "bits": [list(b) for b in self._bits],
             "placing": self._placing.snapshot(),
+            "black_holes": self._black_holes.snapshot(),
             "strays": self._strays.snapshot(),
             "watch": self._watch.snapshot(),
             "coverage": self._coverage.snapshot(),
@@ -251,6 +256,7 @@ class Detectors:
         self._altered_examples.restore(values["altered_examples"])
         self._bits = deque(tuple(b) for b in values["bits"])
         self._placing.restore(values["placing"])
+        self._black_holes.restore(values["black_holes"])
         self._strays.restore(values["strays"])
         self._watch.restore(values["watch"])
         self._coverage.restore(values["coverage"])

@@ -37,6 +37,7 @@ class Finding:
     touches (a chip's links and the chip); findings of later slots that share one of them are the same.
     `direction`: the directed link on which it shows, empty if that is not known. `bad` of `total` probes
     were hit since `first_seen_us` (total 0: not known). `last_seen_us`: end of the slot of the last sign.
+    `flows`: of a black hole, about how many flows it takes.
     `note`: what a person should know besides, a clause without a full stop; may be empty.
     """
 
@@ -53,3 +54,4 @@ class Finding:
     legs: tuple[str, ...] = ()
     bits: tuple[AlteredBit, ...] = ()
     note: str = ""
+    flows: int = 0

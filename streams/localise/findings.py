@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.rows import Leg
+from streams.localise.black_holes import ALL, BlackHoles
 from streams.localise.counts import Spots
-from streams.localise.explain import Cause, Scene, pair_name
+from streams.localise.explain import SILENT, Cause, Scene, pair_name
 from streams.localise.finding import Finding, Kind
 from streams.localise.terrain import Terrain
 
@@ -21,8 +22,6 @@ I8 = NDArray[np.int64]
 LEG_NAMES = {Leg.ENCAPSULATED: "encapsulated", Leg.PROBE: "probe", Leg.REPLY: "reply"}
 EXAMPLES_MAX = 5
 SERVERS_MAX = 100
-#: A cause that hits this share of packets lets nothing through.
-ALL = 0.98
 #: Small packets that should have been lost, had they been treated like the big ones, and were not.
 SPARED_MIN = 12.0
 
@@ -37,13 +36,26 @@ class Reporter:
         self._terrain = terrain
 
     def __call__(
-        self, kind: Kind, causes: Iterable[Cause], scene: Scene, examples: Examples, length_us: int
+        self,
+        kind: Kind,
+        causes: Iterable[Cause],
+        scene: Scene,
+        examples: Examples,
+        length_us: int,
+        black_holes: BlackHoles | None = None,
     ) -> list[Finding]:
         """One finding for each cause, both directions of a cable and all switches of a pod in one.
 
-        `kind`: network_loss or alteration; hosts are reported as host_silent."""
+        `kind`: network_loss or alteration; hosts are reported as host_silent, and what `black_holes` knows to
+        be one as that."""
         known = list(causes)
         found = [self._finding(kind, cause, scene, examples, length_us) for cause in known]
+        if black_holes is not None:
+            flows = [black_holes.flows(cause, scene) for cause in known]
+            found = [
+                replace(each, kind="black_hole", flows=taken) if taken else each
+                for each, taken in zip(found, flows, strict=True)
+            ]
         return self._pods(known, self._cables(known, found))
 
     def _finding(self, kind: Kind, cause: Cause, scene: Scene, examples: Examples, length_us: int) -> Finding:
@@ -90,7 +102,7 @@ class Reporter:
         if cause.shape == "host":
             link = int(cause.hit[0])
             tor, server = terrain.link_name(link).split("~")
-            silent = cause.lost >= ALL * cause.total
+            silent = cause.lost >= SILENT * cause.total
             shares = (0.9, 0.05, 0.05) if silent else (0.4, 0.3, 0.3)
             hosts = (server, f"{tor}~{server}", f"{server}~{tor}")
             suspects = tuple((n, p * s) for n, s in zip(hosts, shares, strict=True))
@@ -199,6 +211,7 @@ def _both(first: Finding, second: Finding, note: str) -> Finding:
         examples=(first.examples + second.examples)[:EXAMPLES_MAX],
         legs=tuple(sorted({*first.legs, *second.legs})),
         note=note or first.note,
+        flows=first.flows + second.flows,
     )
 
 

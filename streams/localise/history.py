@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas.rows import Leg
 from streams.localise.counts import SlotCounts, Spots
 from streams.localise.terrain import Terrain
 
@@ -185,6 +186,21 @@ class EventLog:
         begin = int(np.searchsorted(self.slot_us, since_us))
         hit = self.slot_us[begin:][np.isin(self.place[begin:], places)]
         return (int(hit[0]), int(hit[-1])) if len(hit) else (-1, -1)
+
+    def total(self, places: NDArray[np.integer], since_us: int, until_us: int) -> int:
+        """Events at some places in the slots from one time to before another."""
+        return int(self._between(places, since_us, until_us)[1].sum())
+
+    def by_size(self, places: NDArray[np.integer], since_us: int, until_us: int) -> tuple[int, int]:
+        """The same of probes, which are big, and of replies."""
+        leg, count = self._between(places, since_us, until_us)
+        small = int(count[leg == Leg.REPLY].sum())
+        return int(count.sum()) - small, small
+
+    def _between(self, places: NDArray[np.integer], since_us: int, until_us: int) -> tuple[I8, I8]:
+        begin, end = np.searchsorted(self.slot_us, (since_us, until_us))
+        hit = np.isin(self.place[begin:end], places)
+        return self.leg[begin:end][hit], self.count[begin:end][hit]
 
     def ended_us(self, places: NDArray[np.integer], since_us: int, now_us: int) -> int:
         """`now_us` while events at some places go on; the time of the last one if they seem to be over:

@@ -90,7 +90,13 @@ def _lost(finding: Finding, where: str) -> str:
 
 def _black_hole(finding: Finding, where: str) -> str:
     noun = _noun(finding, 2)
-    return f"Some flows lose all their {noun} {where} while others pass ({finding.bad:,} lost so far)"
+    told = f"Some flows lose all their {noun} {where} while others pass"
+    if not finding.flows or not finding.total:
+        return f"{told} ({finding.bad:,} lost so far)"
+    flows = f"about {finding.flows:,} {'flow' if finding.flows == 1 else 'flows'}"
+    return (
+        f"{told} ({flows}, {share(finding.bad / finding.total)} of the {noun}; {finding.bad:,} lost so far)"
+    )
 
 
 def _altered(finding: Finding, where: str) -> str:
