@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from sinks.opening import open_store
+from sinks.reading import Reader, open_reader
 from sinks.settings import ChdbSettings, ClickHouseSettings, StoreSettings
 from sinks.store import Store
 from tests.sinks.conftest import STORES
@@ -33,3 +34,11 @@ def seeded(seeded_settings: StoreSettings) -> Iterator[Store]:
         yield store
     finally:
         store.close()
+
+
+@pytest.fixture(scope="package")
+def seeded_reader(seeded: Store, seeded_settings: StoreSettings) -> Iterator[Reader]:
+    """The same store, as the console reads it."""
+    reader = open_reader(seeded_settings)
+    yield reader
+    reader.close()

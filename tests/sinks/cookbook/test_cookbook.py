@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from sinks.cookbook import Recipe, recipes
+from sinks.reading import Limits, Reader
 from sinks.store import Store
 from tests.sinks.cookbook.expected import ANSWERS
 from tests.sinks.cookbook.expected.servers import minutes_of
@@ -20,6 +21,16 @@ def test_answer_is_what_was_planted(recipe: Recipe, seeded: Store) -> None:
     expected = [tuple(_same(value) for value in row) for row in ANSWERS[recipe.name](planted())]
     assert expected, "nothing was planted that the query could find"
     assert found == expected
+
+
+@pytest.mark.parametrize("recipe", recipes(), ids=lambda recipe: recipe.name)
+def test_the_answer_is_the_same_when_it_is_typed_into_the_console(
+    recipe: Recipe, seeded_reader: Reader
+) -> None:
+    """Read-only, and within limits."""
+    found = seeded_reader.query(recipe.sql, limits=Limits())
+    assert found.rows == [tuple(_same(value) for value in row) for row in ANSWERS[recipe.name](planted())]
+    assert not found.truncated
 
 
 def _same(value: Any) -> Any:
