@@ -13,6 +13,8 @@ from console.security import Guard
 from console.silencing import Silencing
 
 _KEEP_S = 2.0
+#: Asking the broker takes a moment; what was changed here is shown at once.
+_STALE_S = 10.0
 #: The browser forgets the cookie after that; the token itself does not expire.
 COOKIE_S = 30 * 86_400
 
@@ -46,7 +48,7 @@ def change_routes(console: Console, guard: Guard) -> APIRouter:
     @router.get("/silences")
     def silences() -> list[Silence]:
         """Silences and planned maintenance that hold or are to come."""
-        return console.moments.get("silences", _KEEP_S, lambda: _held(console))
+        return console.moments.get("silences", _KEEP_S, lambda: _held(console), _STALE_S)
 
     @router.post("/silences")
     def silence(asked: AskSilence, request: Request) -> Silence:

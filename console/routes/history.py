@@ -15,6 +15,9 @@ from console.queries.coverage import ask_coverage, coverage_of_report
 from console.queries.health import ask_dead_letters, ask_exporters, ask_late, ask_stored
 
 _KEEP_S = 2.0
+#: What shows minutes or hours may be so much older when it is asked for now and then; it is renewed
+#: meanwhile.
+_STALE_S = 15.0
 LISTED_MAX = 1_000
 _ID_MAX = 2**64 - 1
 
@@ -71,19 +74,22 @@ def history_routes(console: Console) -> APIRouter:
         """Probes from group to group; without times those of the last 10 minutes of event time."""
         wanted = matrices.Wanted(level, kind, from_us, to_us, pod_from, pod_to)
         return console.moments.get(
-            ("matrix", wanted), _KEEP_S, lambda: matrices.ask_matrix(console.ask, console.layout, wanted)
+            ("matrix", wanted),
+            _KEEP_S,
+            lambda: matrices.ask_matrix(console.ask, console.layout, wanted),
+            _STALE_S,
         )
 
     @router.get("/matrix/span")
     def span() -> MatrixSpan:
         """The minutes of the last day of event time, for a slider."""
-        return console.moments.get("span", 5.0, lambda: matrices.ask_span(console.ask))
+        return console.moments.get("span", 5.0, lambda: matrices.ask_span(console.ask), _STALE_S)
 
     @router.get("/coverage")
     def coverage() -> Coverage:
         """What probes crossed lately, and what not."""
         try:
-            return console.moments.get("coverage", 5.0, lambda: ask_coverage(console.ask))
+            return console.moments.get("coverage", 5.0, lambda: ask_coverage(console.ask), _STALE_S)
         except Away:
             report = console.live.coverage() if console.live is not None else None
             if report is None:
@@ -93,7 +99,7 @@ def history_routes(console: Console) -> APIRouter:
     @router.get("/health")
     def health() -> Health:
         """How the parts of the pipeline do."""
-        return console.moments.get("health", 5.0, lambda: make_health(console))
+        return console.moments.get("health", 5.0, lambda: make_health(console), _STALE_S)
 
     return router
 

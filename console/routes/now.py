@@ -21,7 +21,7 @@ from console.queries.health import ask_links, ask_newest_us
 
 #: Answers from the store are kept for so long.
 _KEEP_S = 2.0
-_SHOWN_LINKS_MS = 10_000
+_STALE_S = 10.0
 
 
 def now_routes(console: Console) -> APIRouter:
@@ -100,7 +100,7 @@ def make_overview(console: Console, user: str) -> Overview:
         if not now_us and console.reader is not None:
             now_us = console.moments.get("newest", _KEEP_S, lambda: ask_newest_us(console.ask))
         elif console.reader is not None:
-            console.moments.get("store", 5.0, lambda: console.ask("SELECT 1", {}))
+            console.moments.get("store", 5.0, lambda: console.ask("SELECT 1", {}), _STALE_S)
     except Away:
         pass  # `store_advice` says so
     faults = _open_faults(console)
