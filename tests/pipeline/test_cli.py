@@ -27,7 +27,8 @@ from tests.pipeline.commands import until
 COMMANDS = {
     *("demo", "lab", "fabric show", "plan", "decode", "replay", "prober", "collector", "worker", "sink"),
     *("fabric generate", "topics create", "migrate", "sql", "version", "silence", "coverage", "evaluate"),
-    *("faults", "path", "doctor", "completion"),
+    *("faults", "path", "doctor", "completion", "console", "alerts", "sizing"),
+    *("inventory import containerlab", "inventory import netbox"),
 }
 RECORD_KEYS = {
     *("frame", "exporter", "erspan_type", "session", "sequence", "inner_src", "inner_dst", "protocol"),
