@@ -66,11 +66,11 @@ def _machine(settings: Settings, clock: Clock) -> Iterator[Finding]:
         collector = settings.collector_settings()
         yield from machine.check_sniffer("collector", collector.interface, collector.namespace or None)
     parts = ("prober", "collector", "worker", "sink", "alerts", "console")
-    ports = {part: int(getattr(settings, part, {}).get("metrics_port", 0)) for part in parts}
-    console = getattr(settings, "console", None)
+    ports = {part: int(getattr(settings, part).get("metrics_port", 0)) for part in parts}
     where = None
-    if console:
-        where = str(console.get("host", "127.0.0.1")), int(console.get("port", 8080))
+    if settings.console:
+        console = settings.console_settings()
+        where = console.host, console.port
     yield from machine.check_ports(machine.listeners_of(settings.metrics_address, ports, where))
 
 

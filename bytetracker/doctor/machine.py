@@ -14,13 +14,14 @@ from pathlib import Path
 from bytetracker.doctor.finding import Finding, fail, ok, warn
 from fabric.lab.enter import namespace_path, open_in_namespace
 
+CONSOLE_PORT = "console.port"
 _ETH_P_ALL = 0x0003
 _GRANT = (
     "run it as root or with CAP_NET_RAW, e.g. `setcap cap_net_raw+ep` on its Python, or AmbientCapabilities"
 )
 _TIME_ERROR = 5
-#: What one of our metrics endpoints says of itself.
-_OURS = b"bytetracker_build_info"
+#: What our metrics endpoints and our page say of themselves.
+_OUR_METRICS, _OUR_PAGE = b"bytetracker_build_info", b"ByteTracker"
 
 
 def check_sniffer(part: str, interface: str, namespace: str | None) -> Iterator[Finding]:
@@ -107,11 +108,11 @@ def _is_ours(each: Listener) -> bool:
     address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(each.address, each.address)
     host = f"[{address}]" if ":" in address else address
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    path = "" if each.part == "console" and each.option == "console.port" else "/metrics"
+    path, sign = ("/", _OUR_PAGE) if each.option == CONSOLE_PORT else ("/metrics", _OUR_METRICS)
     try:
         with opener.open(f"http://{host}:{each.port}{path}", timeout=2) as answer:
             body: bytes = answer.read(1 << 20)
-            return _OURS in body or (not path and b"ByteTracker" in body)
+            return sign in body
     except (OSError, ValueError, urllib.error.URLError):
         return False
 
@@ -158,6 +159,6 @@ def listeners_of(
         for part, port in metrics_ports.items()
         if port
     ]
-    if console is not None:
-        found.append(Listener("console", console[0], console[1], "console.port"))
+    if console is not None and console[1]:
+        found.append(Listener("console", *console, CONSOLE_PORT))
     return found

@@ -9,7 +9,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import closing
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -59,6 +61,26 @@ def test_a_port_that_a_part_of_ours_has() -> None:
     serve_metrics("sink", "127.0.0.1", port, CollectorRegistry())
     (finding,) = check_ports(listeners_of("127.0.0.1", {"sink": port}, None))
     assert (finding.status, finding.what) == ("ok", f"127.0.0.1:{port}: a part of ours answers")
+
+
+def test_a_port_that_our_page_has() -> None:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"<title>ByteTracker</title>" if self.path == "/" else b"")
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_port
+        ours = check_ports(listeners_of("127.0.0.1", {}, ("0.0.0.0", port)))
+        other = check_ports(listeners_of("127.0.0.1", {"sink": port}, None))
+        assert [finding.status for finding in (*ours, *other)] == ["ok", "fail"]
+        server.shutdown()
+    assert list(check_ports(listeners_of("127.0.0.1", {}, ("127.0.0.1", 0)))) == []  # any free one
 
 
 def test_an_address_that_is_not_ours() -> None:
