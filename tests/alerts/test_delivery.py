@@ -19,6 +19,7 @@ from tests.alerts.rig import SECRET, Faults, Process, alerting, receivers
 from tests.alerts.test_channels import verifier
 from tests.servers.alertmanager_server import Alertmanager
 from tests.servers.kafka_server import ApacheKafka
+from tests.servers.proxy import CuttableProxy
 
 pytestmark = pytest.mark.servers
 
@@ -292,6 +293,34 @@ def test_with_alertmanager_down_nothing_is_lost(faults: Faults, alertmanager: Al
         alertmanager.kill()
         alertmanager.start()
         until(lambda: labels(alertmanager.alerts(), "fault_id") == expected)
+
+
+def test_without_a_broker_open_alerts_are_kept_open(
+    kafka_faults: Faults, apache_kafka: ApacheKafka, alertmanager: Alertmanager
+) -> None:
+    """An alert that expired for want of a broker would look like a fault that is over."""
+    document = {"route": {"receiver": "nobody"}, "receivers": [{"name": "nobody"}]}
+    alertmanager.configure({"global": {"resolve_timeout": "3s"}, **document})
+    alertmanager.reload()
+    proxy = CuttableProxy(apache_kafka.behind_proxy_port, apache_kafka.proxy_port)
+    settings = receivers(am={"kind": "alertmanager", "url": alertmanager.url})
+    group = {"session_timeout_ms": 1_500, "heartbeat_interval_ms": 200}
+    try:
+        with alerting(proxy.address, settings, **group) as running:
+            kafka_faults.say("f1")
+            until(lambda: labels(alertmanager.alerts(), "fault_id") == ["f1"])
+            proxy.cut("refuse")
+            begun_s = time.monotonic()
+            while time.monotonic() < begun_s + 8.0:
+                assert labels(alertmanager.alerts(), "fault_id") == ["f1"]
+                time.sleep(0.2)
+            kafka_faults.say("f1", "resolved")
+            kafka_faults.say("f2")
+            proxy.cut("pass")
+            until(lambda: labels(alertmanager.alerts(), "fault_id") == ["f2"], 60.0)
+            assert running.metric("active") == 1
+    finally:
+        proxy.close()
 
 
 # -- killed at any moment --------------------------------------------------------------------------------
