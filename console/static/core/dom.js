@@ -73,17 +73,45 @@ export function fill(container, ...children) {
   return container;
 }
 
-/** Run at most once in `wait_ms`, and once more after the last call. */
+/**
+ * Run at most once in `wait_ms`, once more after the last call, and never while it still runs: what a slow console
+ * is asked does not pile up.
+ */
 export function gently(run, wait_ms) {
   let timer = 0;
+  let running = false;
+  let again = false;
   let last_ms = -Infinity;
-  return () => {
-    if (timer) return;
-    const due_ms = Math.max(0, last_ms + wait_ms - performance.now());
-    timer = setTimeout(() => {
-      timer = 0;
-      last_ms = performance.now();
-      run();
-    }, due_ms);
+  const start = async () => {
+    timer = 0;
+    running = true;
+    last_ms = performance.now();
+    try {
+      await run();
+    } finally {
+      running = false;
+      if (again) plan();
+    }
   };
+  const plan = () => {
+    again = false;
+    timer = setTimeout(start, Math.max(0, last_ms + wait_ms - performance.now()));
+  };
+  return () => {
+    if (running) again = true;
+    else if (!timer) plan();
+  };
+}
+
+/** Run every `wait_ms` while the page is looked at, the wait beginning when the last run is done. */
+export function every(wait_ms, run, signal) {
+  let timer = 0;
+  const next = () => {
+    timer = setTimeout(async () => {
+      if (!document.hidden) await run();
+      if (!signal.aborted) next();
+    }, wait_ms);
+  };
+  next();
+  signal.addEventListener("abort", () => clearTimeout(timer));
 }

@@ -1,7 +1,7 @@
 /** What probes cross, and what they do not: ports, links, pairs of chips. */
 
 import { get } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { every, h } from "../core/dom.js";
 import { clock, count, moment, share, span, words } from "../core/format.js";
 import { timeTicks } from "../core/scale.js";
 import { card, into, notice, table } from "../parts/blocks.js";
@@ -18,8 +18,9 @@ export function open({ signal }) {
     for (const d of body.querySelectorAll("details")) (d.open ? opened.add(d.dataset.name) : opened.delete(d.dataset.name));
     body.replaceChildren(...sections(told, opened));
   });
-  const again = setInterval(() => !document.hidden && !body.contains(document.activeElement) && load(), EVERY_MS);
-  signal.addEventListener("abort", () => clearInterval(again));
+  every(EVERY_MS, async () => {
+    if (!body.contains(document.activeElement)) await load();
+  }, signal);
   load();
   return { element: h("div.page", h("div.head", h("h1", "Coverage"), h("span.faint", "a fault is only found where probes go")), body), title: "Coverage" };
 }

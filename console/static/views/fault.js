@@ -1,7 +1,7 @@
 /** One fault: what is known of it, how it developed, and the probes that it rests on. */
 
 import { get, named } from "../core/api.js";
-import { fill, gently, h } from "../core/dom.js";
+import { every, fill, gently, h } from "../core/dom.js";
 import { count, span, words } from "../core/format.js";
 import { live } from "../core/live.js";
 import { href } from "../core/router.js";
@@ -46,13 +46,12 @@ export function openFault({ route, signal }) {
   };
   const soon = gently(async () => {
     await load();
-    loadEvidence();
+    await loadEvidence();
   }, 1_000);
   live.on("faults", (news) => (news === null || news.fault_id === id) && soon(), signal);
-  const again = setInterval(() => {
-    if (fault && fault.state !== "resolved" && !document.hidden) loadEvidence();
-  }, EVIDENCE_EVERY_MS);
-  signal.addEventListener("abort", () => clearInterval(again));
+  every(EVIDENCE_EVERY_MS, async () => {
+    if (fault && fault.state !== "resolved") await loadEvidence();
+  }, signal);
   load().then((told) => {
     if (!told) return;
     loadEvidence();

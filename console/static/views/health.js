@@ -1,7 +1,7 @@
 /** Is ByteTracker itself well: mirrors, sources, late rows, dead letters, and what each part last did. */
 
 import { get } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { every, h } from "../core/dom.js";
 import { count, duration, share, short, words } from "../core/format.js";
 import { card, facts, into, notice, table } from "../parts/blocks.js";
 import { statusIcon } from "../parts/icons.js";
@@ -17,8 +17,7 @@ export function open({ route, signal }) {
   const load = () => into(body, get("health", {}, signal), (told) => {
     if (!body.contains(document.activeElement) || !body.querySelector("table")) body.replaceChildren(...sections(told, asked));
   });
-  const again = setInterval(() => !document.hidden && load(), EVERY_MS);
-  signal.addEventListener("abort", () => clearInterval(again));
+  every(EVERY_MS, load, signal);
   load();
   return {
     element: h("div.page", h("div.head", h("h1", "Health"), h("span.faint", "of ByteTracker itself")), body),

@@ -5,7 +5,7 @@
  */
 
 import { get } from "../core/api.js";
-import { h } from "../core/dom.js";
+import { every, h } from "../core/dom.js";
 import { count } from "../core/format.js";
 import { live } from "../core/live.js";
 import { ask, href } from "../core/router.js";
@@ -34,10 +34,14 @@ export function open({ route, signal }) {
   // Of a run that is over the end is looked at, since nothing is left at the present.
   const present_us = () => (known && known.to_us < live.now_us() - OVER_US ? known.to_us : Math.round(live.now_us()));
   const until_us = () => (query.until_us ? Number(query.until_us) : present_us());
+  let asking = new AbortController();
+  signal.addEventListener("abort", () => asking.abort());
   const load = () => {
+    asking.abort(); // an answer to what was asked before is of no use
+    asking = new AbortController();
     const to_us = until_us();
     const asked = { level: query.level ?? "pod", kind: query.kind, from_us: to_us - window_us(), to_us, pod_from: query.pod_from, pod_to: query.pod_to };
-    return into(cells, get("matrix", asked, signal), (matrix) => {
+    return into(cells, get("matrix", asked, asking.signal), (matrix) => {
       const of = MEASURES[query.of] ? query.of : "loss";
       if (matrix.rows.length * matrix.columns.length > CELLS_MOST) {
         cells.replaceChildren(notice(`${count(matrix.rows.length)} by ${count(matrix.columns.length)} is more than can be looked at. Choose a pod first: look at pods, and open a cell.`));
@@ -74,12 +78,11 @@ export function open({ route, signal }) {
       if (error?.status === undefined && error?.name !== "AbortError") throw error;
     }
   };
-  const again = setInterval(() => {
-    if (document.hidden || query.until_us) return;
-    load();
-    span();
-  }, FOLLOW_EVERY_MS);
-  signal.addEventListener("abort", () => clearInterval(again));
+  every(FOLLOW_EVERY_MS, async () => {
+    if (query.until_us) return;
+    await load();
+    await span();
+  }, signal);
   show();
   span().then(load);
   return {
