@@ -84,7 +84,10 @@ class Outbox:
         told = self._told.get(name)
         if not why_not:
             is_old = self._begins_at is None or offset < self._begins_at
-            was_told = told is not None and told.sure and (told.firing or fault.version <= told.version)
+            # Of a message that may not have arrived, what came before it has.
+            was_told = told is not None and (
+                fault.version < told.version or (told.sure and (told.firing or fault.version == told.version))
+            )
             if not (is_old or was_told):
                 self._unheard[name] = known
         elif why_not != "resolved":

@@ -256,6 +256,35 @@ def test_without_an_answer_the_receiver_may_know_and_is_told_again() -> None:
     ]
 
 
+def again(box_told: list[Told], *events: Fault) -> list[Message]:
+    """What a process tells that finds this stored, and these events from the beginning on."""
+    box = outbox(told=box_told, position=0)
+    for offset, each in enumerate(events):
+        box.take(each, offset, 0.0)
+    box.caught_up(len(events), 0.0)
+    return drain(box)
+
+
+def test_killed_before_it_was_sent_both_beginning_and_end_are_told() -> None:
+    box = ready()
+    box.take(fault(), 0, 0.0)
+    unsure = box.begin(box.due(0.0))
+    told = again(unsure, fault(), fault(version=2, state="resolved"))
+    assert statuses(told) == [("f1", 1, "firing", ""), ("f1", 2, "resolved", "resolved")]
+
+
+def test_killed_before_an_end_was_sent_it_is_told() -> None:
+    box = ready()
+    box.take(fault(), 0, 0.0)
+    drain(box)
+    over = fault(version=2, state="resolved")
+    box.take(over, 1, 0.0)
+    unsure = box.begin(box.due(0.0))
+    assert statuses(again(unsure, fault(), over)) == [("f1", 2, "resolved", "resolved")]
+    # Or it came back meanwhile: whether the receiver heard of the end or not, it hears that it is open.
+    assert statuses(again(unsure, fault(), over, fault(version=3))) == [("f1", 3, "firing", "")]
+
+
 # -- any history -------------------------------------------------------------------------------------
 
 Events = list[dict[str, Any]]
