@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alerts.alertmanager import Alertmanager, alert_name
@@ -174,7 +174,8 @@ def test_the_documented_verifier_takes_ours_and_nothing_else(monkeypatch: pytest
     assert not is_ours(WEBHOOK.secret, headers, body), "recorded, and sent again later"
 
 
-@given(st.binary(max_size=200), st.text(min_size=16, max_size=40).filter(str.isascii))
+@settings(deadline=None)
+@given(st.binary(max_size=200), st.text("abcXYZ019-_", min_size=16, max_size=40))
 def test_signatures_differ_with_every_byte(body: bytes, secret: str) -> None:
     assert signature(secret, "1760000000", body) != signature(secret, "1760000000", body + b"x")
     assert signature(secret, "1760000000", body) != signature(secret, "176000000", b"0" + body)
@@ -219,6 +220,7 @@ def test_hostile_names_stay_text() -> None:
         assert not re.search(r"[<>]|@\w|\]\(|http://|[\x00-\x1f\u202e]|&(?!amp;|lt;|gt;)", text), text
 
 
+@settings(deadline=None)
 @given(st.text(max_size=3_000))
 def test_escaped_text_is_bounded_and_can_be_read_back(text: str) -> None:
     shown = escaped(text)
@@ -275,6 +277,7 @@ def test_own_labels_are_those_that_are_set() -> None:
     assert set(ALERTMANAGER.identity(each)) - {"team"} <= OWN_LABELS
 
 
+@settings(deadline=None)
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_any_time_can_be_told(time_us: int) -> None:
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z", rfc3339(time_us))

@@ -485,6 +485,7 @@ def test_without_crashes_nothing_is_told_twice(log: Events, steps: list[str]) ->
         last[message.fault.fault_id] = said
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1))
 def test_waits_are_bounded(failures: int, random: float) -> None:
     wait_s = Patience(0.5, 60.0).wait_s(failures, random)
