@@ -193,7 +193,10 @@ function drawSwitches(context, scene, { switches }) {
     }
     if (named) {
       context.fillStyle = colours.text;
-      context.fillText(fit(context, model.switches[i].name, w - 2), x + w / 2, y + h / 2 + 0.5);
+      // What all of a tier begin with is told by where they stand.
+      const { name } = model.switches[i];
+      const text = fit(context, name, w - 2) === name ? name : fit(context, name.replace(/^[a-z]+-/i, ""), w - 2);
+      context.fillText(text, x + w / 2, y + h / 2 + 0.5);
     }
   }
 }

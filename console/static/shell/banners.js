@@ -37,5 +37,6 @@ const MEANS = {
 
 function away(part) {
   if (!live.overview || live.overview[part]) return null;
-  return `${MEANS[part]}: ${live.overview[`${part}_advice`] || `the ${part} does not answer`}.`;
+  const advice = live.overview[`${part}_advice`] || `the ${part} does not answer`;
+  return `${MEANS[part]}: ${advice.replace(/\.$/, "")}.`;
 }

@@ -19,15 +19,17 @@ from tests.console.browser.visitor import Visitor
 
 FOLDER = Path("docs") / "screenshots"
 #: Small enough to be kept with the sources, large enough to be read.
-SIZE = {"width": 1200, "height": 680}
+SIZE = {"width": 1024, "height": 576}
 BYTES_MAX = 200_000
 FAULTS = (
     "loss:leaf-1-1~spine-1:rate=0.3,after=20",
     "flip:spine-6~leaf-3-3:rate=0.05,offset=100,mask=8,after=25",
 )
 #: So that charts and the matrix have something to show.
-RUN_S = 90.0
+RUN_S = 60.0
 FOUND_S = 300.0
+#: For one page, beside a demo that works.
+PATIENCE_MS = 120_000
 
 
 def main() -> int:
@@ -80,6 +82,7 @@ def _pictures(url: str, faults: dict[str, str]) -> list[tuple[str, str, str]]:
 
 def _take(browser: Browser, url: str, path: Path, address: str, scheme: str) -> None:
     visitor = Visitor(browser, url, scheme, SIZE, complains=True)
+    visitor.page.set_default_timeout(PATIENCE_MS)
     visitor.go(address)
     expect(visitor.find(".live")).to_contain_text("live")
     visitor.page.wait_for_timeout(1_500)  # charts and the map have their sizes

@@ -21,7 +21,7 @@ Serve = Callable[[FakeWorld], FakeConsole]
 def test_store_away(visit: Visit, serve: Serve, world: FakeWorld) -> None:
     world.away.add("store")
     visitor = visit(serve(world).url, complains=True).go().drawn()
-    visitor.sees("The store does not answer", ".banner")
+    visitor.sees("History, probes, matrix and SQL are not to be had", ".banner")
     visitor.sees("leaf-1-1~spine-1", ".wrong")  # what is wrong now is still shown
     for page in ("probes", "matrix", "coverage", "health", "faults?state=resolved"):
         visitor.go(f"#/{page}").sees("the store does not answer; start ClickHouse", "main")
@@ -33,7 +33,7 @@ def test_store_away(visit: Visit, serve: Serve, world: FakeWorld) -> None:
 def test_broker_away(visit: Visit, serve: Serve, world: FakeWorld) -> None:
     world.away.add("broker")
     visitor = visit(serve(world).url).go()
-    visitor.sees("Kafka does not answer", ".banner")
+    visitor.sees("Nothing here is live", ".banner")
 
 
 def test_console_away_and_back(visit: Visit, world: FakeWorld) -> None:
