@@ -11,7 +11,7 @@ import { drawInside } from "./draw_inside.js";
 import { drawMark } from "./marks.js";
 import { crossedBits, isCrossed, LEVELS } from "./state.js";
 
-const LABEL_FROM_PX = 30; // width of a cell with a name in it
+const LABEL_FROM_PX = 22; // width of a cell with a name in it
 export const INSIDE_FROM_PX = 260; // width of a cell in which chips and ports are drawn
 const CABLES_MOST = 4_000;
 const FONT = '"DejaVu Sans Mono", ui-monospace, "Cascadia Mono", Menlo, Consolas, monospace';
