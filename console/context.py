@@ -46,18 +46,22 @@ class Console:
     store_advice: str = ""
     #: Told of each typed query: answered, refused, busy or away.
     count_typed: Callable[[str], None] = lambda outcome: None
+    _asking: BoundedSemaphore = field(init=False)
     _typing: BoundedSemaphore = field(init=False)
 
     def __post_init__(self) -> None:
         self.hub = Hub(self.settings.listeners_max)
         self.layout = Layout(self.fabric)
         self.search = Search(self.fabric)
+        self._asking = BoundedSemaphore(self.settings.page_at_once)
         self._typing = BoundedSemaphore(self.settings.sql_at_once)
 
     def ask(self, sql: str, parameters: Mapping[str, Any]) -> QueryResult:
         """A query of ours. Raises Away."""
         if self.reader is None:
             raise Away("this console was started without a store")
+        if not self._asking.acquire(timeout=self.settings.page_seconds):
+            raise Away(f"the store has not answered {self.settings.page_at_once} other queries yet")
         try:
             result = self.reader.query(sql, parameters)
         except StoreError as error:
@@ -69,6 +73,8 @@ class Console:
                 advice = f"the store refuses: {error}"
             self.store_advice = advice
             raise Away(advice) from error
+        finally:
+            self._asking.release()
         self.store_advice = ""
         return result
 

@@ -30,6 +30,10 @@ class ConsoleSettings:
     secure_cookie: bool = False
     #: Nothing can be changed through the console: no silences.
     read_only: bool = False
+    #: Seconds that a query of the page may run; a store that hangs is away after so long and a little more.
+    page_seconds: float = 10.0
+    #: Queries of the page at a time; more are told that the store is away, so that the page always comes.
+    page_at_once: int = 16
     #: Typed SQL: seconds that a query may run.
     sql_seconds: float = 10.0
     #: Typed SQL: rows that are shown at most.
@@ -50,11 +54,19 @@ class ConsoleSettings:
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
             raise ValueError(f"port is {self.port}; it must be 0 (any free one) to 65535")
-        for name in ("sql_rows_max", "csv_rows_max", "sql_memory_bytes", "sql_at_once", "listeners_max"):
+        for name in (
+            "page_at_once",
+            "sql_rows_max",
+            "csv_rows_max",
+            "sql_memory_bytes",
+            "sql_at_once",
+            "listeners_max",
+        ):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1")
-        if self.sql_seconds <= 0:
-            raise ValueError("sql_seconds must be more than 0")
+        for name in ("page_seconds", "sql_seconds"):
+            if getattr(self, name) <= 0:
+                raise ValueError(f"{name} must be more than 0")
         if self.links_window_ms < 1_000:
             raise ValueError("links_window_ms must be at least 1000: evidence comes in slots of 250 ms")
         if self.token and len(self.token) < TOKEN_BYTES_MIN:

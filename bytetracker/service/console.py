@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,7 +83,9 @@ def serve_console(settings: Settings, *, with_broker: bool = True) -> None:
     serve_metrics("console", settings.metrics_address, options.metrics_port, registry)
     fabric = load_fabric(settings.inventory)
     with ExitStack() as stack:
-        reader = stack.enter_context(closing(open_reader(settings.store_settings())))
+        store = settings.store_settings()
+        store = replace(store, query_deadline_s=min(store.query_deadline_s, options.page_seconds))
+        reader = stack.enter_context(closing(open_reader(store)))
         console = Console(
             options,
             fabric,
