@@ -28,6 +28,8 @@ SNAPSHOT_MAX = 20_000
 #: the flow is routed adaptively, or not by its five-tuple alone.
 TRUST_MAX, TRUST_NEW, TRUST_CHANGE = 4, 2, -2
 
+_SMALLEST = 4_096
+
 #: Bytes of a way in a snapshot before it is deflated: when, trust, switches, fields and leg.
 _PACKED_BYTES = 8 + 1 + 4 * LEG_SWITCHES + 4 * 5
 
@@ -37,11 +39,16 @@ _INDIFFERENT = {Leg.ENCAPSULATED: ("target", "source_port"), Leg.PROBE: (), Leg.
 
 
 class LearntWays:
-    """Table of ways. Bounded: of more than `ways_max` those that were said last are kept."""
+    """Table of ways. Bounded: of more than `ways_max` those that were said last are kept.
+
+    `_key` is sorted, and `_at` says where each way stands in the other columns. These only grow at their end,
+    so that a new way moves little.
+    """
 
     def __init__(self, cells: Cells, ways_max: int = WAYS_MAX, snapshot_max: int = SNAPSHOT_MAX) -> None:
         self._cells, self._ways_max, self._snapshot_max = cells, ways_max, snapshot_max
-        self._key: U8 = np.empty(0, np.uint64)  # sorted
+        self._key: U8 = np.empty(0, np.uint64)
+        self._at: I8 = np.empty(0, np.int64)
         self._rows = np.empty(0, PATHS.dtype)
         self._way: I4 = np.empty((0, LEG_CELLS), np.int32)
         self._trust: I1 = np.empty(0, np.int8)
@@ -66,8 +73,7 @@ class LearntWays:
         way, whole = self._cells.leg(first_node, _switches(rows), last_node)
         whole &= (first_node >= 0) & (last_node >= 0)
         key, rows, way = key[whole], rows[whole], way[whole]
-        at = np.minimum(np.searchsorted(self._key, key), max(0, len(self._key) - 1))
-        known = self._key[at] == key if len(self._key) else np.zeros(len(key), np.bool_)
+        at, known = self._find(key)
         self._hear_again(at[known], slot_us, rows[known], way[known])
         self._insert(slot_us, key[~known], rows[~known], way[~known])
 
@@ -99,19 +105,23 @@ class LearntWays:
 
     def _leg(self, rows: np.ndarray, leg: Leg, first: I4, last: I4) -> I4:
         way = np.full((len(rows), LEG_CELLS), -1, np.int32)
-        key = _keys(rows, np.full(len(rows), leg))
-        at = np.minimum(np.searchsorted(self._key, key), max(0, len(self._key) - 1))
-        known = (
-            (self._key[at] == key) & (self._trust[at] >= 0) if len(self._key) else np.zeros(len(key), bool)
-        )
+        at, known = self._find(_keys(rows, np.full(len(rows), leg)))
         known &= (first >= 0) & (last >= 0)
+        known[known] = self._trust[at[known]] >= 0
         way[known] = self._way[at[known]]
         way[~known, :UNKNOWN_CELLS] = self._cells.unknown(first[~known], last[~known])
         return way
 
+    def _find(self, key: U8) -> tuple[I8, NDArray[np.bool_]]:
+        """Where the ways of some keys stand, and which are known: i8[n], bool[n]."""
+        if not len(self._key):
+            return np.zeros(len(key), np.int64), np.zeros(len(key), np.bool_)
+        place = np.minimum(np.searchsorted(self._key, key), len(self._key) - 1)
+        return self._at[place], self._key[place] == key
+
     # -- learning -------------------------------------------------------------------------------
 
-    def _hear_again(self, at: NDArray[np.intp], slot_us: int, rows: np.ndarray, way: I4) -> None:
+    def _hear_again(self, at: I8, slot_us: int, rows: np.ndarray, way: I4) -> None:
         later = slot_us > self._said_us[at]
         at, rows, way = at[later], rows[later], way[later]
         same = self._rows["switches"][at] == rows["switches"]
@@ -121,28 +131,43 @@ class LearntWays:
     def _insert(self, slot_us: int, key: U8, rows: np.ndarray, way: I4) -> None:
         if not len(key):
             return
-        at = np.searchsorted(self._key, key)
-        self._key = np.insert(self._key, at, key)
-        self._rows = np.insert(self._rows, at, rows)
-        self._way = np.insert(self._way, at, way, axis=0)
-        self._trust = np.insert(self._trust, at, np.int8(TRUST_NEW))
-        self._said_us = np.insert(self._said_us, at, slot_us)
+        used, more = len(self._key), len(key)
+        self._make_room(used + more)
+        place = np.searchsorted(self._key, key)
+        self._key = np.insert(self._key, place, key)
+        self._at = np.insert(self._at, place, np.arange(used, used + more))
+        new = slice(used, used + more)
+        self._rows[new], self._way[new] = rows, way
+        self._trust[new], self._said_us[new] = TRUST_NEW, slot_us
         if len(self._key) > self._ways_max:
             # A tenth at a time, so that it is not done again with the next few.
             self._keep(self._newest(self._ways_max * 9 // 10))
 
+    def _make_room(self, count: int) -> None:
+        """Room for so many ways; twice what there was, so that it is seldom made."""
+        room = len(self._said_us)
+        if count > room:
+            more = max(count, 2 * room, _SMALLEST) - room
+            self._rows = np.concatenate([self._rows, np.empty(more, PATHS.dtype)], dtype=PATHS.dtype)
+            self._way = np.concatenate([self._way, np.empty((more, LEG_CELLS), np.int32)])
+            self._trust = np.concatenate([self._trust, np.empty(more, np.int8)])
+            self._said_us = np.concatenate([self._said_us, np.empty(more, np.int64)])
+
     def _newest(self, count: int) -> NDArray[np.intp]:
-        """Rows of the ways that were said last, in the order of the table."""
+        """Places in `_key` of the ways that were said last, in its order."""
         if len(self) <= count:
             return np.arange(len(self))
-        least = np.partition(self._said_us, len(self) - count)[len(self) - count]
-        newer = self._said_us > least
-        alike = np.flatnonzero(self._said_us == least)[: count - int(newer.sum())]
+        said_us = self._said_us[self._at]
+        least = np.partition(said_us, len(self) - count)[len(self) - count]
+        newer = said_us > least
+        alike = np.flatnonzero(said_us == least)[: count - int(newer.sum())]
         return np.sort(np.concatenate([np.flatnonzero(newer), alike]))
 
-    def _keep(self, rows: NDArray[np.intp]) -> None:
-        self._key, self._rows, self._way = self._key[rows], self._rows[rows], self._way[rows]
-        self._trust, self._said_us = self._trust[rows], self._said_us[rows]
+    def _keep(self, places: NDArray[np.intp]) -> None:
+        at = self._at[places]
+        self._key, self._at = self._key[places], np.arange(len(at))
+        self._rows, self._way = self._rows[at], self._way[at]
+        self._trust, self._said_us = self._trust[at], self._said_us[at]
 
     def _ends(self, rows: np.ndarray) -> tuple[I4, I4]:
         prober, target, via = (rows[name].astype(np.int32) for name in _FIELDS[:3])
@@ -171,7 +196,7 @@ class LearntWays:
         """The ways that were said last, at most `snapshot_max`: deflated columns in base 85, some 4 bytes a
         way. Said again as it was while nothing is learnt."""
         if self._packed is None:
-            rows = self._newest(self._snapshot_max)
+            rows = self._at[self._newest(self._snapshot_max)]
             mine = self._rows[rows]
             # Neighbours are alike in this order, and alike bytes stand together in columns.
             order = np.lexsort([mine[name] for name in ("source_port", "via", "target", "prober", "leg")])
@@ -203,7 +228,8 @@ class LearntWays:
         way, whole = self._cells.leg(first, _switches(rows), last)
         order = np.argsort(key)
         order = order[whole[order]]
-        self._key, self._rows, self._way = key[order], rows[order], way[order]
+        self._key, self._at = key[order], np.arange(len(order))
+        self._rows, self._way = rows[order], way[order]
         self._trust, self._said_us = trust[order].copy(), said_us[order]
 
 
