@@ -317,7 +317,9 @@ class Scene:
 
     def _silent_within(self, group: Cause, mine: dict[int, int]) -> list[Cause]:
         """Servers that are silent altogether behind a switch that loses only some of their packets."""
-        causes = []
+        causes: list[Cause] = []
+        if group.lost >= SILENT * group.total:
+            return causes
         for cell, since_us in sorted(mine.items()):
             if cell >= self.terrain.links or not self.terrain.to_server[cell]:
                 continue
