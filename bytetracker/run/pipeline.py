@@ -45,6 +45,9 @@ CONSOLE_STOP_S = 0.5
 #: Where the page of a run is, unless somebody listens there.
 CONSOLE_PORT = 8080
 
+#: Name of the process that serves the page.
+CONSOLE = "console"
+
 log = structlog.get_logger(__name__)
 
 
@@ -172,7 +175,7 @@ class EmbeddedPipeline:
         port = CONSOLE_PORT if is_free(CONSOLE_PORT) else free_port()
         self.console_url = f"http://127.0.0.1:{port}/"
         self.add_child(
-            "console",
+            CONSOLE,
             ["console", "--config", str(self.config_path)],
             {"BYTETRACKER_CONSOLE__HOST": "127.0.0.1", "BYTETRACKER_CONSOLE__PORT": str(port)},
         )
@@ -202,8 +205,15 @@ class EmbeddedPipeline:
     def check(self) -> None:
         """Start again what has crashed. Raises ServerFailed or EmbeddedBrokerFull when that is no use."""
         self._broker.check()
-        for child in list(self._children.values()):
-            child.keep()
+        for name, child in list(self._children.items()):
+            try:
+                child.keep()
+            except ServerFailed as failure:
+                if name != CONSOLE:
+                    raise
+                # The run goes on without its page: another one may have taken the port meanwhile.
+                log.warning("the page is not served", reason=str(failure).splitlines()[-1][:200])
+                del self._children[name]
 
     def stop_child(self, name: str, timeout_s: float) -> None:
         """Ask one process to end in order, and wait for it."""
@@ -222,7 +232,7 @@ class EmbeddedPipeline:
         deadline_s = asked_s + (HURRY_JOIN_S if hurry else JOIN_S)
         while self.watcher.look(0.1).probes < probes_sent and time.monotonic() < deadline_s:
             self.check()
-        console = self._children.pop("console", None)
+        console = self._children.pop(CONSOLE, None)
         if console is not None:
             console.process.ask_to_stop()  # it has nothing to save
         workers = [self._children.pop(name) for name in list(self._children) if name.startswith("worker-")]
