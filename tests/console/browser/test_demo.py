@@ -70,7 +70,7 @@ def test_the_fabric_view_shows_it_without_reloading(open_since_before: Visitor) 
         LINK,
     )
     assert marked[0] == 4  # critical
-    assert 0.1 < marked[1] < 0.5
+    assert 0 < marked[1] < 0.5  # its window may begin before the fault
     assert visitor.ask("() => window.openedOnce") is True
 
 
