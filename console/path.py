@@ -123,21 +123,11 @@ def _with_next(names: list[str], way: Way) -> list[str]:
 
 
 def _switch(name: str, hop: Hop | None, layout: Layout) -> PathNode:
-    kind = layout.kind_of_node(name)
     if hop is None:
-        return PathNode(
-            name=name,
-            kind=kind,
-            port=None,
-            ttl=None,
-            at_us=None,
-            altered=False,
-            seen=False,
-            expected=kind == "switch",
-        )
+        return _end(name, layout, seen=False)
     return PathNode(
         name=name,
-        kind=kind,
+        kind=layout.kind_of_node(name),
         port=layout.port_name(name, hop.port),
         ttl=hop.ttl,
         at_us=hop.at_us,
@@ -148,6 +138,7 @@ def _switch(name: str, hop: Hop | None, layout: Layout) -> PathNode:
 
 
 def _end(name: str, layout: Layout, *, seen: bool) -> PathNode:
+    """A node of which there is no copy."""
     kind = layout.kind_of_node(name)
     return PathNode(
         name=name,

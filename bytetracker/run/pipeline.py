@@ -72,11 +72,18 @@ class PipelineOptions:
 
 
 class Child:
-    """A process of a run that is started again when it crashes."""
+    """A process of a run that is started again when it crashes. `vital`: a run cannot go on without it."""
 
     def __init__(
-        self, name: str, arguments: list[str], folder: Path, environment: dict[str, str] | None = None
+        self,
+        name: str,
+        arguments: list[str],
+        folder: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        vital: bool = True,
     ) -> None:
+        self.vital = vital
         command = [sys.executable, "-m", "bytetracker", *arguments]
         self.process = ServerProcess(name, command, folder / f"{name}.log", environment=environment)
         self._starts: deque[float] = deque()
@@ -178,6 +185,7 @@ class EmbeddedPipeline:
             CONSOLE,
             ["console", "--config", str(self.config_path)],
             {"BYTETRACKER_CONSOLE__HOST": "127.0.0.1", "BYTETRACKER_CONSOLE__PORT": str(port)},
+            vital=False,  # another run may take the port before it does
         )
 
     def write_config(self, sections: dict[str, Any]) -> None:
@@ -191,14 +199,21 @@ class EmbeddedPipeline:
         }
         self.config_path.write_text(yaml.safe_dump(document, sort_keys=False), encoding="utf-8")
 
-    def add_child(self, name: str, arguments: list[str], environment: dict[str, str] | None = None) -> Child:
+    def add_child(
+        self,
+        name: str,
+        arguments: list[str],
+        environment: dict[str, str] | None = None,
+        *,
+        vital: bool = True,
+    ) -> Child:
         """Start a process of this run, and keep it running until `finish` or the end of the block."""
         if self._options.metrics_port:
             port = self._options.metrics_port + len(self.metrics_ports)
             self.metrics_ports[name] = port
             asked = {f"BYTETRACKER_{arguments[0].upper()}__METRICS_PORT": str(port)}
             environment = {**(environment or {}), **asked, "BYTETRACKER_METRICS_ADDRESS": "127.0.0.1"}
-        child = self._children[name] = Child(name, arguments, self.folder, environment)
+        child = self._children[name] = Child(name, arguments, self.folder, environment, vital=vital)
         child.start()
         return child
 
@@ -209,10 +224,9 @@ class EmbeddedPipeline:
             try:
                 child.keep()
             except ServerFailed as failure:
-                if name != CONSOLE:
+                if child.vital:
                     raise
-                # The run goes on without its page: another one may have taken the port meanwhile.
-                log.warning("the page is not served", reason=str(failure).splitlines()[-1][:200])
+                log.warning("goes on without", process=name, reason=str(failure).splitlines()[-1][:200])
                 del self._children[name]
 
     def stop_child(self, name: str, timeout_s: float) -> None:
