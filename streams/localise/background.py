@@ -6,11 +6,16 @@
   links into k are expected to show m * d on top: m the share of copies that k's mirror loses, d the share
   of packets that k and what lies behind it drop.
 - Before a switch whose mirror is dark, everything that happens behind it is seen, host silence included.
+
+What a link loses counts as background a minute later, unless it was part of a fault: the first losses of
+a fault would raise the bar for those that follow. Hosts lose so much more that it matters little there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import deque
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,10 +33,22 @@ HOST_RATE, HOST_WEIGHT = 1e-3, 20_000.0
 MIRROR_RATE, MIRROR_WEIGHT = 1e-3, 50.0
 #: What is measured counts for about so many slots.
 _KEEP = 0.9999
+#: Losses of links become background after so long: by then it has shown whether they are a fault's.
+WAIT_US = 60_000_000
 #: Mirrors that lose more than this are as good as dark.
 DARK = 0.5
 _MIRROR_WINDOW_US = 10_000_000
 _RECENT_US = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """What was lost in a slot by which cells but the cables of servers, and what passed these cells."""
+
+    end_us: int
+    cell: I8
+    lost: I8
+    passed: int
 
 
 @dataclass(slots=True)
@@ -44,6 +61,7 @@ class Background:
     #: Per switch: share of copies that its mirror loses, and of packets that are lost behind it.
     mirror_loss: F8 = field(init=False)
     beyond: F8 = field(init=False)
+    _waiting: deque[_Slot] = field(default_factory=deque)
 
     def __post_init__(self) -> None:
         self.mirror_loss = np.full(self.terrain.switches, MIRROR_RATE)
@@ -58,29 +76,26 @@ class Background:
         return max(HOST_RATE / 2, self.host[0] / self.host[1])
 
     def learn(self, counts: SlotCounts, suspect: I8) -> None:
-        """Take in a slot; what suspect cells lost is not background."""
-        terrain = self.terrain
-        calm = ~np.isin(counts.lost.cell, suspect)
-        cell, lost = counts.lost.cell[calm], counts.lost.count[calm]
-        at_host = np.zeros(len(cell), np.bool_)
-        of_link = cell < terrain.links
-        at_host[of_link] = terrain.to_server[cell[of_link]]
-        passed = counts.big + counts.small
-        to_server = terrain.to_server[counts.links]
-        for rate, lost_now, passed_now in (
-            (self.link, int(lost[~at_host].sum()), int(passed[~to_server].sum())),
-            (self.host, int(lost[at_host].sum()), int(passed[to_server].sum())),
-        ):
-            rate[0] = rate[0] * _KEEP + lost_now
-            rate[1] = rate[1] * _KEEP + lost_now + passed_now
-        # Never surer than the assumption is at the outset.
-        for rate, assumed, weight in (
-            (self.link, LINK_RATE, LINK_WEIGHT),
-            (self.host, HOST_RATE, HOST_WEIGHT),
-        ):
-            if rate[1] < weight:
-                rate[0] += assumed * (weight - rate[1])
-                rate[1] = weight
+        """Take in a slot; what suspect cells lose is not background, nor what they lost while waiting."""
+        terrain, lost = self.terrain, counts.lost
+        calm = ~np.isin(lost.cell, suspect)
+        at_host = calm & self._at_host(lost.cell)
+        passed, passed_host = counts.big + counts.small, terrain.to_server[counts.links]
+        host = int(lost.count[at_host].sum()), int(passed[passed_host].sum())
+        _count(self.host, *host, HOST_RATE, HOST_WEIGHT)
+        mine = calm & ~at_host
+        self._waiting.append(
+            _Slot(counts.end_us, lost.cell[mine], lost.count[mine], int(passed[~passed_host].sum()))
+        )
+        if len(suspect):
+            self._waiting = deque(_without(slot, suspect) for slot in self._waiting)
+        while self._waiting[0].end_us <= counts.end_us - WAIT_US:
+            slot = self._waiting.popleft()
+            _count(self.link, int(slot.lost.sum()), slot.passed, LINK_RATE, LINK_WEIGHT)
+
+    def _at_host(self, cells: I8) -> NDArray[np.bool_]:
+        of_link = cells < self.terrain.links
+        return np.asarray(of_link & self.terrain.to_server[np.where(of_link, cells, 0)])
 
     def look(self, traffic: Traffic, counts: SlotCounts, lost_lately: F8) -> None:
         """Measure mirrors and what is lost behind each switch. lost_lately: f8[S], probes last seen at
@@ -114,13 +129,35 @@ class Background:
         rate += np.where(of_link & terrain.to_server[link], self.mirror_loss[near] * self.beyond[near], 0)
         return np.asarray(np.minimum(rate, 0.95))
 
-    def snapshot(self) -> dict[str, list[float]]:
+    def snapshot(self) -> dict[str, Any]:
         """Plain values; mirrors are measured anew."""
-        return {"link": list(self.link), "host": list(self.host)}
+        waiting = [
+            [slot.end_us, slot.cell.tolist(), slot.lost.tolist(), slot.passed] for slot in self._waiting
+        ]
+        return {"link": list(self.link), "host": list(self.host), "waiting": waiting}
 
-    def restore(self, values: dict[str, list[float]]) -> None:
+    def restore(self, values: dict[str, Any]) -> None:
         """Reverse of `snapshot`."""
         self.link, self.host = list(values["link"]), list(values["host"])
+        self._waiting = deque(
+            _Slot(end_us, np.array(cell, np.int64), np.array(lost, np.int64), passed)
+            for end_us, cell, lost, passed in values["waiting"]
+        )
+
+
+def _count(rate: list[float], lost: int, passed: int, assumed: float, weight: float) -> None:
+    """Take a slot into a rate."""
+    rate[0] = rate[0] * _KEEP + lost
+    rate[1] = rate[1] * _KEEP + lost + passed
+    # Never surer than the assumption is at the outset.
+    if rate[1] < weight:
+        rate[0] += assumed * (weight - rate[1])
+        rate[1] = weight
+
+
+def _without(slot: _Slot, suspect: I8) -> _Slot:
+    calm = ~np.isin(slot.cell, suspect)
+    return slot if calm.all() else replace(slot, cell=slot.cell[calm], lost=slot.lost[calm])
 
 
 def lost_behind(terrain: Terrain, counts: list[SlotCounts]) -> F8:

@@ -303,6 +303,7 @@ class Scene:
                     return [cause, *self._silent_within(cause, mine)]
             alone = _probability(scores[best], [v for k, v in scores.items() if k != best])
             others = self._alternatives(switch, scores, best)
+            mine |= self._enough_apart(links, since_us, mine)
         causes = []
         for cell, since_us in sorted(mine.items()):
             if cell == beyond:
@@ -314,6 +315,13 @@ class Scene:
                 causes.append(cause)
                 covered.add(cell)
         return causes
+
+    def _enough_apart(self, links: I8, since_us: int, mine: dict[int, int]) -> dict[int, int]:
+        """Links up that lost enough to explain that their switch is suspect, of themselves and of what was
+        lost beyond it: their own score does not know of the latter."""
+        ups = links[self.terrain.up[links]]
+        enough = ups[self.bad_on(ups, since_us) >= self._least]
+        return {link: since_us for link in enough.tolist() if link not in mine}
 
     def _silent_within(self, group: Cause, mine: dict[int, int]) -> list[Cause]:
         """Servers that are silent altogether behind a switch that loses only some of their packets."""

@@ -33,6 +33,9 @@ class World:
         )
         self.suspicion = Suspicion(TERRAIN)
         self.now_us = 0
+        #: Cells beyond switches that lose one packet in the next slot.
+        self.beyond: list[int] = []
+        self.packets = PACKETS
 
     def run(self, slots: int, link_rate: np.ndarray, turn_rate: np.ndarray) -> list[str]:
         """First suspects at the end. link_rate: f8[L], turn_rate: f8[T]; turns lose on links too."""
@@ -60,20 +63,23 @@ class World:
         cards = cards[TERRAIN.turn_switch]
         through = np.where((TERRAIN.turn_in < cards) & (TERRAIN.turn_out < cards), PACKETS, 0)
         turn_lost = self.rng.binomial(through, turn_rate)
-        lost = self.rng.binomial(np.full(links, PACKETS), link_rate)
+        lost = self.rng.binomial(np.full(links, self.packets), link_rate)
         for turn in np.flatnonzero(turn_lost):
             out = TERRAIN.out_links(int(TERRAIN.turn_switch[turn]))
             out = out[TERRAIN.departs_by[out] == TERRAIN.turn_out[turn]]
             np.add.at(lost, self.rng.choice(out, turn_lost[turn]), 1)
         every = np.arange(links, dtype=np.int32)
         hit = np.flatnonzero(lost)
-        spots = Spots(hit.astype(np.int64), np.ones(len(hit), np.int8), lost[hit].astype(np.int64))
+        cell = np.append(hit, np.array(self.beyond, np.int64))
+        number = np.append(lost[hit], np.ones(len(self.beyond), np.int64))
+        spots = Spots(cell, np.ones(len(cell), np.int8), number)
+        self.beyond = []
         seen = np.arange(turns, dtype=np.int64)
         counts = SlotCounts(
             slot_us=self.now_us,
             length_us=SLOT_US,
             links=every,
-            big=(PACKETS - lost).clip(0).astype(np.int32),
+            big=(self.packets - lost).clip(0).astype(np.int32),
             small=np.zeros(links, np.int32),
             missing=np.zeros(links, np.int32),
             lost=spots,
@@ -141,6 +147,18 @@ def test_two_links_of_one_switch_are_two_causes():
     for name in ("leaf-1-1~tor-1-2", "leaf-1-1~tor-1-4"):
         rates[names.index(name)] = 0.5
     assert set(World(7).run(20, rates, NO_TURNS)) == {"leaf-1-1~tor-1-2", "leaf-1-1~tor-1-4"}
+
+
+def test_what_is_lost_beyond_a_switch_counts_for_its_link():
+    """Four losses on a link and one beyond its switch: the switch alone has the five that make a suspect."""
+    world = World(9)
+    names = [link.name for link in DEMO.links]
+    world.beyond = [TERRAIN.beyond(row("leaf-1-1"))]
+    world.run(1, NO_LINKS, NO_TURNS)
+    rates = NO_LINKS.copy()
+    rates[names.index("leaf-1-1~spine-1")] = 1.0
+    world.packets = 4
+    assert world.run(1, rates, NO_TURNS) == ["leaf-1-1~spine-1"]
 
 
 def test_both_directions_of_a_cable_are_one_cause():
