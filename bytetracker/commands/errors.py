@@ -11,9 +11,10 @@ from bytetracker.embedded.broker import EmbeddedBrokerFull
 from bytetracker.embedded.process import ServerFailed
 from bytetracker.evaluate.scenario import ScenarioError
 from bytetracker.evaluate.suites import UnknownSuite
-from bytetracker.moments import SilenceRefused
+from bytetracker.moments import BadTime
 from bytetracker.path.asked import NothingKnown
 from bytetracker.settings import SettingsError
+from bytetracker.silencing import SilenceRefused
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from console.errors import CannotListen
 from fabric.faults import FaultError
@@ -31,6 +32,7 @@ from sinks.source import SourceFailed
 from sinks.store import StoreError
 
 EXPECTED: tuple[type[Exception], ...] = (
+    BadTime,
     BrokerUnreachable,
     CannotListen,
     CaptureError,

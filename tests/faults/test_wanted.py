@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bytetracker.faults.fault import Wanted
-from bytetracker.moments import SilenceRefused, since_us
+from bytetracker.moments import BadTime, since_us
 from fabric.builtin import builtin_fabric
 from tests.faults.examples import EVENTS, LINK, SERVER_OVER, START_US, as_fault
 
@@ -51,5 +51,5 @@ def test_since_is_a_time_or_how_long_ago() -> None:
     assert since_us("2026-03-08T20:00:00+00:00", START_US) == START_US
     assert since_us("2026-03-08T21:00:00+01:00", START_US) == START_US
     for bad in ("yesterday", "5", "", "2026-03-08T20:00:00", "0s"):
-        with pytest.raises(SilenceRefused):
+        with pytest.raises(BadTime):
             since_us(bad, START_US)

@@ -16,7 +16,7 @@ from confluent_kafka import Producer
 
 from bytetracker.cli import main
 from bytetracker.embedded.broker import EmbeddedBroker, EmbeddedBrokerOptions
-from bytetracker.moments import SilenceRefused, duration_us, time_us, told
+from bytetracker.moments import BadTime, duration_us, time_us, told
 from bytetracker.run.watch import Seen
 from bytetracker.topics_admin import create_topics
 from fabric.builtin import builtin_fabric
@@ -161,14 +161,14 @@ def test_durations(text: str, seconds: int) -> None:
 
 @pytest.mark.parametrize("text", ["", "2", "h", "-1h", "2 h", "1h1d", "0m", "9999w", "1.5h"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(SilenceRefused, match="is no duration"):
+    with pytest.raises(BadTime, match="is no duration"):
         duration_us(text)
 
 
 def test_times() -> None:
     assert told(time_us("2026-03-01T22:00:00+01:00")) == "2026-03-01 21:00:00 UTC"
     for text in ("2026-03-01T22:00:00", "tomorrow"):
-        with pytest.raises(SilenceRefused, match="its zone"):
+        with pytest.raises(BadTime, match="its zone"):
             time_us(text)
 
 
