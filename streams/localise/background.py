@@ -62,6 +62,7 @@ class Background:
     mirror_loss: F8 = field(init=False)
     beyond: F8 = field(init=False)
     _waiting: deque[_Slot] = field(default_factory=deque)
+    _suspect: I8 = field(default_factory=lambda: np.empty(0, np.int64))
 
     def __post_init__(self) -> None:
         self.mirror_loss = np.full(self.terrain.switches, MIRROR_RATE)
@@ -87,7 +88,9 @@ class Background:
         self._waiting.append(
             _Slot(counts.end_us, lost.cell[mine], lost.count[mine], int(passed[~passed_host].sum()))
         )
-        if len(suspect):
+        # What is suspect now as it was in the slot before has nothing waiting.
+        if not np.array_equal(suspect, self._suspect):
+            self._suspect = suspect
             self._waiting = deque(_without(slot, suspect) for slot in self._waiting)
         while self._waiting[0].end_us <= counts.end_us - WAIT_US:
             slot = self._waiting.popleft()

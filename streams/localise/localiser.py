@@ -25,8 +25,8 @@ from streams.localise.detectors import HISTORY_US, Detectors
 from streams.localise.life import FaultLives
 from streams.localise.reading import read
 
-#: State is stored after so many slots; until then the evidence is read again after a restart.
-COMMIT_EVERY_SLOTS = 5
+#: State is stored after so much event time; until then the evidence is read again after a restart.
+COMMIT_EVERY_US = 5_000_000
 
 _NEVER_US = -(2**62)
 
@@ -72,7 +72,7 @@ class Localiser:
         self._judged_us = _NEVER_US  # slots up to here have been judged
         self._held: deque[tuple[int, int]] = deque()  # offset, slot of messages not done with
         self._checkpoints: deque[_Checkpoint] = deque()  # one per slot of the history
-        self._since_commit = 0
+        self._committed_us = _NEVER_US  # slots up to here are in a commit, or were before the first
         self._commands_to = 0  # commands before this offset are in the lives already
         if state is not None:
             self._restore(fabric, unpack_state(state), partitions)
@@ -109,9 +109,10 @@ class Localiser:
         located.refused, self._lives.refused = self._lives.refused, 0
         if located.slots:
             self._remember_where()
-        self._since_commit += located.slots
-        if self._since_commit >= COMMIT_EVERY_SLOTS:
-            self._since_commit = 0
+        if self._committed_us == _NEVER_US:
+            self._committed_us = self._judged_us
+        if self._judged_us - self._committed_us >= COMMIT_EVERY_US:
+            self._committed_us = self._judged_us
             located.commit = self._commit()
         return located
 

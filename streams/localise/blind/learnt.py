@@ -29,6 +29,8 @@ SNAPSHOT_MAX = 20_000
 TRUST_MAX, TRUST_NEW, TRUST_CHANGE = 4, 2, -2
 
 _SMALLEST = 4_096
+#: New keys are merged when they are more than this share of the others.
+NEW_SHARE = 1 / 16
 
 #: Bytes of a way in a snapshot before it is deflated: when, trust, switches, fields and leg.
 _PACKED_BYTES = 8 + 1 + 4 * LEG_SWITCHES + 4 * 5
@@ -42,13 +44,14 @@ class LearntWays:
     """Table of ways. Bounded: of more than `ways_max` those that were said last are kept.
 
     `_key` is sorted, and `_at` says where each way stands in the other columns. These only grow at their end,
-    so that a new way moves little.
+    so that a new way moves little. New keys wait in `_new_key`, sorted as well, until they are many.
     """
 
     def __init__(self, cells: Cells, ways_max: int = WAYS_MAX, snapshot_max: int = SNAPSHOT_MAX) -> None:
         self._cells, self._ways_max, self._snapshot_max = cells, ways_max, snapshot_max
         self._key: U8 = np.empty(0, np.uint64)
         self._at: I8 = np.empty(0, np.int64)
+        self._new_key, self._new_at = self._key, self._at
         self._rows = np.empty(0, PATHS.dtype)
         self._way: I4 = np.empty((0, LEG_CELLS), np.int32)
         self._trust: I1 = np.empty(0, np.int8)
@@ -56,7 +59,7 @@ class LearntWays:
         self._packed: str | None = None  # the newest snapshot, while nothing has been learnt since
 
     def __len__(self) -> int:
-        return len(self._key)
+        return len(self._key) + len(self._new_key)
 
     def learn(self, slot_us: int, rows: np.ndarray) -> None:
         """Take in PATHS rows of a slot. Legs that no cables make a whole of are left out, and so is what was
@@ -114,10 +117,13 @@ class LearntWays:
 
     def _find(self, key: U8) -> tuple[I8, NDArray[np.bool_]]:
         """Where the ways of some keys stand, and which are known: i8[n], bool[n]."""
-        if not len(self._key):
-            return np.zeros(len(key), np.int64), np.zeros(len(key), np.bool_)
-        place = np.minimum(np.searchsorted(self._key, key), len(self._key) - 1)
-        return self._at[place], self._key[place] == key
+        at, known = np.zeros(len(key), np.int64), np.zeros(len(key), np.bool_)
+        for keys, places in ((self._key, self._at), (self._new_key, self._new_at)):
+            if len(keys):
+                place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
+                here = keys[place] == key
+                at[here], known[here] = places[place[here]], True
+        return at, known
 
     # -- learning -------------------------------------------------------------------------------
 
@@ -131,17 +137,21 @@ class LearntWays:
     def _insert(self, slot_us: int, key: U8, rows: np.ndarray, way: I4) -> None:
         if not len(key):
             return
-        used, more = len(self._key), len(key)
+        used, more = len(self), len(key)
         self._make_room(used + more)
-        place = np.searchsorted(self._key, key)
-        self._key = np.insert(self._key, place, key)
-        self._at = np.insert(self._at, place, np.arange(used, used + more))
+        self._new_key, self._new_at = _merged(self._new_key, self._new_at, key, np.arange(used, used + more))
+        if len(self._new_key) > len(self._key) * NEW_SHARE:
+            self._merge()
         new = slice(used, used + more)
         self._rows[new], self._way[new] = rows, way
         self._trust[new], self._said_us[new] = TRUST_NEW, slot_us
-        if len(self._key) > self._ways_max:
+        if len(self) > self._ways_max:
             # A tenth at a time, so that it is not done again with the next few.
             self._keep(self._newest(self._ways_max * 9 // 10))
+
+    def _merge(self) -> None:
+        self._key, self._at = _merged(self._key, self._at, self._new_key, self._new_at)
+        self._new_key, self._new_at = self._key[:0], self._at[:0]
 
     def _make_room(self, count: int) -> None:
         """Room for so many ways; twice what there was, so that it is seldom made."""
@@ -154,7 +164,8 @@ class LearntWays:
             self._said_us = np.concatenate([self._said_us, np.empty(more, np.int64)])
 
     def _newest(self, count: int) -> NDArray[np.intp]:
-        """Places in `_key` of the ways that were said last, in its order."""
+        """Places in `_key` of the ways that were said last, in its order; all keys are there afterwards."""
+        self._merge()
         if len(self) <= count:
             return np.arange(len(self))
         said_us = self._said_us[self._at]
@@ -196,7 +207,8 @@ class LearntWays:
         """The ways that were said last, at most `snapshot_max`: deflated columns in base 85, some 4 bytes a
         way. Said again as it was while nothing is learnt."""
         if self._packed is None:
-            rows = self._at[self._newest(self._snapshot_max)]
+            newest = self._newest(self._snapshot_max)
+            rows = self._at[newest]
             mine = self._rows[rows]
             # Neighbours are alike in this order, and alike bytes stand together in columns.
             order = np.lexsort([mine[name] for name in ("source_port", "via", "target", "prober", "leg")])
@@ -231,6 +243,14 @@ class LearntWays:
         self._key, self._at = key[order], np.arange(len(order))
         self._rows, self._way = rows[order], way[order]
         self._trust, self._said_us = trust[order].copy(), said_us[order]
+
+
+def _merged(key: U8, at: I8, more_key: U8, more_at: I8) -> tuple[U8, I8]:
+    """One table of two that are sorted by key and have none in common."""
+    if not len(more_key):
+        return key, at
+    place = np.searchsorted(key, more_key)
+    return np.insert(key, place, more_key), np.insert(at, place, more_at)
 
 
 def _switches(rows: np.ndarray) -> I4:
