@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from console.errors import Refused
 from console.layout import Layout
 from console.models import Matrix, MatrixMinute, MatrixSpan
 from console.queries.asking import Ask, rows_of
@@ -28,7 +29,7 @@ WHERE slot >= fromUnixTimestamp64Micro({from_us:Int64}) AND slot < fromUnixTimes
     AND ({some_to:UInt8} = 0 OR has(JSONExtract({to_nodes:String}, 'Array(String)'), to_node))
 GROUP BY row, column
 ORDER BY row, column
-LIMIT 250000
+LIMIT {pairs:UInt32}
 """
 
 _MINUTES = """
@@ -45,6 +46,8 @@ ORDER BY minute_us
 
 _NEWEST = "SELECT toUnixTimestamp64Micro(max(slot)) AS newest_us FROM slots"
 
+#: Pairs that an answer holds at most; a large fabric has more ToRs than anybody can look at at once.
+PAIRS_MAX = 50_000
 DEFAULT_SPAN_US = 600_000_000
 #: What the slider shows at most.
 SPAN_HOURS = 24
@@ -62,7 +65,7 @@ class Wanted:
 
 def ask_matrix(ask: Ask, layout: Layout, wanted: Wanted) -> Matrix:
     """Pairs between which probes were sent. Rows and columns in the order of the inventory; at level pod a
-    switch in no pod stands for itself."""
+    switch in no pod stands for itself. Raises Refused if there are more pairs than PAIRS_MAX."""
     to_us = wanted.to_us
     if to_us is None:
         (newest,) = rows_of(ask(_NEWEST, {}))
@@ -86,10 +89,16 @@ def ask_matrix(ask: Ask, layout: Layout, wanted: Wanted) -> Matrix:
                     "from_nodes": json.dumps(_switches_of(layout, wanted.pod_from)),
                     "some_to": int(bool(wanted.pod_to)),
                     "to_nodes": json.dumps(_switches_of(layout, wanted.pod_to)),
+                    "pairs": PAIRS_MAX + 1,
                 },
             )
         )
     )
+    if len(rows) > PAIRS_MAX:
+        raise Refused(
+            f"More than {PAIRS_MAX:,} pairs are more than can be looked at. Choose a pod: level=tor with "
+            "pod_from or pod_to"
+        )
     order = _order(layout)
     names = [
         sorted({row[side] for row in rows}, key=lambda n: (order.get(n, len(order)), n))

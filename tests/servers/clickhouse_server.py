@@ -18,6 +18,7 @@ _SERVE = Path(__file__).with_name("clickhouse_serve.py")
 _CONFIG = """<clickhouse>
   <users_config>{users}</users_config>
   <max_server_memory_usage>{memory_bytes_max}</max_server_memory_usage>
+  <logger><level>fatal</level><console_log_level>fatal</console_log_level><console>true</console></logger>
 </clickhouse>
 """
 _USERS = """<clickhouse>
@@ -96,6 +97,10 @@ class ClickHouseNative:
         """End it by closing its input."""
         self._process.close_input()
         self._process.wait_or_kill(_STOP_TIMEOUT_S)
+
+    def log_tail(self) -> str:
+        """End of its log: warnings and worse."""
+        return self._process.log_tail()
 
     def kill(self) -> None:
         """End it at once (kill -9), as a crash would."""

@@ -25,6 +25,7 @@ from tests.servers.registry_server import SchemaRegistry
 
 Broker = EmbeddedBroker | ApacheKafka
 _BROKERS = ("embedded", "apache_kafka")
+_SHARED: list[ClickHouseNative] = []
 
 
 @pytest.fixture(scope="session")
@@ -85,7 +86,20 @@ def start_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Calla
 def clickhouse_native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseNative]:
     """ClickHouse over its native port, shared by all tests: use a database of your own."""
     for start in _clickhouse_servers(tmp_path_factory):
-        yield start()
+        server = start()
+        _SHARED.append(server)
+        yield server
+        _SHARED.remove(server)
+
+
+@pytest.fixture(autouse=True)
+def shared_servers_live_on() -> Iterator[None]:
+    """A test that ends a server which all tests share fails itself, and not those after it."""
+    yield
+    for server in _SHARED:
+        if not server.running:
+            server.start()
+            pytest.fail(f"this test ended ClickHouse, which all tests share:\n{server.log_tail()}")
 
 
 def _clickhouse_servers(folders: pytest.TempPathFactory) -> Iterator[Callable[[], ClickHouseNative]]:

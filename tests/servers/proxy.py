@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, Literal
 
 _HOST = "127.0.0.1"
@@ -12,8 +13,9 @@ _CONNECTIONS_MAX = 256
 _CALL_TIMEOUT_S = 5.0
 
 
-# `refuse`: nobody listens, open connections are reset. `black_hole`: connections open and stay open, but
-# not a byte passes; when it passes again, everything held does, as after a network's outage.
+# `refuse`: nobody listens, open connections are reset; the server sees them end in order, because ClickHouse
+# run from its library aborts when an idle connection is reset. `black_hole`: connections open and stay open,
+# but not a byte passes; when it passes again, everything held does, as after a network's outage.
 Mode = Literal["pass", "refuse", "black_hole"]
 
 
@@ -30,6 +32,7 @@ class CuttableProxy:
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._endings: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         # Set while bytes may pass.
         self._flow = asyncio.Event()
@@ -60,6 +63,7 @@ class CuttableProxy:
     def close(self) -> None:
         """Reset all connections, stop listening and end the thread."""
         self._call(self._shut)
+        self._call(self._end)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_CALL_TIMEOUT_S)
         self._loop.close()
@@ -90,6 +94,11 @@ class CuttableProxy:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def _end(self) -> None:
+        for ending in list(self._endings):
+            ending.cancel()
+        await asyncio.gather(*self._endings, return_exceptions=True)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._tasks) >= _CONNECTIONS_MAX:
             self.turned_away += 1
@@ -113,7 +122,6 @@ class CuttableProxy:
     async def _join(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await self._flow.wait()
         far_reader, far_writer = await asyncio.open_connection(_HOST, self.upstream_port, limit=_CHUNK_BYTES)
-        self._writers.add(far_writer)
         pumps = [
             asyncio.create_task(self._pump(reader, far_writer)),
             asyncio.create_task(self._pump(far_reader, writer)),
@@ -126,8 +134,9 @@ class CuttableProxy:
             for pump in pumps:
                 pump.cancel()
             await asyncio.gather(*pumps, return_exceptions=True)
-            far_writer.transport.abort()
-            self._writers.discard(far_writer)
+            ending = asyncio.create_task(_end_in_order(far_reader, far_writer))
+            self._endings.add(ending)
+            ending.add_done_callback(self._endings.discard)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while chunk := await reader.read(_CHUNK_BYTES):
@@ -138,3 +147,15 @@ class CuttableProxy:
         await self._flow.wait()
         if writer.can_write_eof():
             writer.write_eof()
+
+
+async def _end_in_order(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """End a connection without a reset: a socket closed before all was read from it would send one."""
+    try:
+        with suppress(OSError, RuntimeError, TimeoutError):
+            writer.write_eof()
+            async with asyncio.timeout(_CALL_TIMEOUT_S):
+                while await reader.read(_CHUNK_BYTES):
+                    pass
+    finally:
+        writer.transport.abort()

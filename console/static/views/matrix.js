@@ -46,7 +46,7 @@ export function open({ route, signal }) {
       if (matrix.rows.length * matrix.columns.length > CELLS_MOST) {
         cells.replaceChildren(notice(`${count(matrix.rows.length)} by ${count(matrix.columns.length)} is more than can be looked at. Choose a pod first: look at pods, and open a cell.`));
         drawn = null;
-      } else if (drawn?.fits(matrix, of)) {
+      } else if (drawn?.element.isConnected && drawn.fits(matrix, of)) {
         drawn.update(matrix, of);
       } else {
         drawn = heatmap(matrix, of, (from, to) => drill(from, to));

@@ -165,7 +165,7 @@ def test_probes_are_found(client: TestClient) -> None:
     assert client.get(f"{API}/probes?link=leaf-1-1").status_code == 400
 
 
-def test_matrix(client: TestClient) -> None:
+def test_matrix(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = f"from_us=0&to_us={NEWEST + 60_000_000}"
     pods = get(client, f"matrix?{whole}")
     tors = get(client, f"matrix?level=tor&{whole}")
@@ -180,6 +180,10 @@ def test_matrix(client: TestClient) -> None:
         for kind in ("north_south", "east_west", "inter_prober")
     ]
     assert sum(kinds) == sum(c[2] for c in pods["cells"])
+    monkeypatch.setattr("console.queries.matrix.PAIRS_MAX", 3)
+    refused = client.get(f"{API}/matrix?level=tor&from_us=1&to_us={NEWEST + 60_000_000}")
+    assert refused.status_code == 400
+    assert "Choose a pod" in refused.json()["detail"]
     span = get(client, "matrix/span")
     assert span["minutes"][-1]["minute_us"] == NEWEST // 60_000_000 * 60_000_000
 

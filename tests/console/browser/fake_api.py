@@ -157,7 +157,10 @@ def _history(world: FakeWorld) -> APIRouter:
 
     @router.get("/matrix")
     def matrix(level: str = "pod", pod_from: str = "", pod_to: str = "") -> Any:
-        return world.matrix(level, pod_from, pod_to)
+        found = world.matrix(level, pod_from, pod_to)
+        if found is None:
+            raise HTTPException(400, "More than 50,000 pairs are more than can be looked at. Choose a pod")
+        return found
 
     return router
 

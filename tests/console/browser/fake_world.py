@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from console.queries.matrix import PAIRS_MAX
 from fabric.index import FabricIndex
 from fabric.model import TIER_RANK, Fabric
 
@@ -305,11 +306,13 @@ class FakeWorld:
             "alterations": [{"byte_offset": 40, "xor_mask": 8, "sent": 0, "seen": 8}],
         }
 
-    def matrix(self, level: str, pod_from: str, pod_to: str) -> dict[str, Any]:
+    def matrix(self, level: str, pod_from: str, pod_to: str) -> dict[str, Any] | None:
         if level == "pod":
             rows = columns = [self.rename(pod) for pod in self.index.pods]
         else:
             rows, columns = self._tors(pod_from), self._tors(pod_to)
+        if len(rows) * len(columns) > PAIRS_MAX:
+            return None
         cells = [self._cell(r, c) for r in range(len(rows)) for c in range(len(columns)) if (r, c) != (1, 1)]
         span = {"from_us": NOW_US - 5 * MINUTE_US, "to_us": NOW_US}
         return {"rows": rows, "columns": columns, "cells": cells, **span}
