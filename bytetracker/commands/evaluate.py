@@ -29,6 +29,7 @@ from bytetracker.commands.options import report_option
     metavar="NAME",
     help="Run this scenario alone, and print its fault events; NAME* runs all that begin with it.",
 )
+@click.option("--alone", is_flag=True, help="Without the methods to compare with: half the work.")
 @click.option("--trace", is_flag=True, help="Print the fault events of all scenarios; implies --jobs 1.")
 @click.option(
     "--jobs", type=click.IntRange(1, 256), help="Scenarios at the same time; default: one on each core."
@@ -46,6 +47,7 @@ def evaluate(
     seed: int | None,
     fabric_name: str | None,
     only: str | None,
+    alone: bool,
     trace: bool,
     jobs: int | None,
     dump_path: Path | None,
@@ -54,7 +56,7 @@ def evaluate(
     """Inject faults into simulated fabrics and say what the pipeline made of them.
 
     The messages are those of live producers, on a simulated clock; they go through the real join and
-    localiser, and at the same time to other methods to compare with. See docs/evaluation.md.
+    localiser, and beside it to other methods to compare with. See docs/evaluation.md.
     """
     from bytetracker.evaluate.main import dump, evaluate_suite  # noqa: PLC0415 - loads everything
     from bytetracker.evaluate.suites import load_suite  # noqa: PLC0415
@@ -69,6 +71,7 @@ def evaluate(
         seed,
         jobs=jobs or os.cpu_count() or 1,
         trace=trace or (only is not None and len(scenarios) == 1),
+        others=not alone,
         report_path=report_path,
     )
     if errors:

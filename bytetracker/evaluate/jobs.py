@@ -29,9 +29,11 @@ def run_all(
     jobs: int,
     on_progress: TotalProgress = lambda seconds: None,
     on_done: Callable[[dict[str, Any]], None] = lambda entry: None,
+    *,
+    others: bool = True,
 ) -> list[dict[str, Any]]:
     """Report entries in the order of the scenarios. A scenario that raises is an entry with `error`.
-    on_done: gets each entry when it is there.
+    on_done: gets each entry when it is there. others: run the methods to compare with, too.
 
     The longest scenarios start first, so that no core is left waiting for one at the end.
     """
@@ -40,7 +42,9 @@ def run_all(
     done = [0.0] * len(scenarios)
     order = sorted(range(len(scenarios)), key=lambda i: -weight(scenarios[i]))
     with ProcessPoolExecutor(jobs, context, initializer=_start, initargs=(told,)) as pool:
-        futures: dict[int, Future[dict[str, Any]]] = {i: pool.submit(_run, i, scenarios[i]) for i in order}
+        futures: dict[int, Future[dict[str, Any]]] = {
+            i: pool.submit(_run, i, scenarios[i], others) for i in order
+        }
         open_futures = set(futures.values())
         while open_futures:
             finished, open_futures = wait(open_futures, timeout=LOOK_S)
@@ -66,9 +70,9 @@ def _start(told: Queue[tuple[int, float]]) -> None:
     _told = told
 
 
-def _run(number: int, scenario: Scenario) -> dict[str, Any]:
+def _run(number: int, scenario: Scenario, others: bool) -> dict[str, Any]:
     try:
-        return scenario_document(run_scenario(scenario, _teller(number)))
+        return scenario_document(run_scenario(scenario, _teller(number), others=others))
     except Exception:  # what a stage raised is a result: this scenario crashed it
         return {"name": scenario.name, "seed": scenario.seed, "error": traceback.format_exc()}
 

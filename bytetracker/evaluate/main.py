@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from bytetracker.evaluate.scenario import Scenario, dump_scenarios
 from bytetracker.evaluate.screen import print_scenarios, print_summary, print_trace
 from bytetracker.evaluate.suites import DEFAULT_SEED, SUITES
 
+LINE_EVERY_S = 60.0
 WIDTH_MIN = 160  # of tables, where the output is no terminal
 
 
@@ -29,6 +31,7 @@ def evaluate_suite(
     *,
     jobs: int,
     trace: bool,
+    others: bool,
     report_path: Path | None,
 ) -> int:
     """Run, print, write. Returns how many scenarios crashed."""
@@ -37,13 +40,18 @@ def evaluate_suite(
     with _progress(scenarios) as progress:
         task = progress.tasks[0].id
 
+        lines = _Lines(progress)
+
         def tell(seconds: float) -> None:
             progress.update(task, completed=int(seconds))
+            lines.tell(seconds)
 
         if trace:
-            entries = [_traced(scenario, console, tell) for scenario in scenarios]
+            entries = [_traced(scenario, console, tell, others) for scenario in scenarios]
         else:
-            entries = run_all(scenarios, jobs, tell, lambda entry: _tell_if_wrong(progress.console, entry))
+            entries = run_all(
+                scenarios, jobs, tell, lambda entry: _tell_if_wrong(progress.console, entry), others=others
+            )
     crashed = [entry for entry in entries if "error" in entry]
     ran = [entry for entry in entries if "error" not in entry]
     print_scenarios(console, ran)
@@ -77,10 +85,24 @@ def _progress(scenarios: Sequence[Scenario]) -> Progress:
     return progress
 
 
-def _traced(scenario: Scenario, console: Console, tell: Any) -> dict[str, Any]:
+class _Lines:
+    """Progress in lines, where there is no terminal for a bar."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._last_s = time.monotonic()
+
+    def tell(self, seconds: float) -> None:
+        if not self._progress.console.is_terminal and time.monotonic() - self._last_s >= LINE_EVERY_S:
+            self._last_s = time.monotonic()
+            total = self._progress.tasks[0].total
+            self._progress.console.print(f"{seconds:,.0f} of {total:,.0f} simulated seconds", highlight=False)
+
+
+def _traced(scenario: Scenario, console: Console, tell: Any, others: bool) -> dict[str, Any]:
     console.print(f"{scenario.name}: fabric {scenario.fabric}, seed {scenario.seed}", highlight=False)
     try:
-        outcome = run_scenario(scenario, tell)
+        outcome = run_scenario(scenario, tell, others=others)
     except Exception:  # as in a worker: the others still run
         return {"name": scenario.name, "seed": scenario.seed, "error": traceback.format_exc()}
     print_trace(console, outcome)

@@ -48,7 +48,12 @@ class SimulatedPipeline:
     """Joins of all partitions and the localiser. Time is what `write` and `pump` are told."""
 
     def __init__(
-        self, fabric: Fabric, partitions: int, settings: JoinSettings, start_us: int, reader: EvidenceReader
+        self,
+        fabric: Fabric,
+        partitions: int,
+        settings: JoinSettings,
+        start_us: int,
+        reader: EvidenceReader | None,
     ) -> None:
         network = Network(fabric)
         self._framing: Framing = SingleObject()
@@ -85,7 +90,8 @@ class SimulatedPipeline:
     def _localise(self, value: bytes, now_us: int) -> list[LoggedEvent]:
         offset, timestamp_ms = self._evidence_offset, now_us // 1_000
         self._evidence_offset += 1
-        self._reader(offset, timestamp_ms, value)
+        if self._reader is not None:
+            self._reader(offset, timestamp_ms, value)
         located = self._localiser.step(offset, timestamp_ms, value)
         self.dead_letters += len(located.dead_letters)
         return [LoggedEvent(now_us, event) for event in located.faults]

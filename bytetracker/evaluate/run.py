@@ -49,31 +49,44 @@ class Outcome:
     start_us: int = START_US
 
 
-def run_scenario(scenario: Scenario, on_progress: Progress = lambda seconds: None) -> Outcome:
-    """Raises what load_fabric, parse_spec and build_plan raise."""
+def run_scenario(
+    scenario: Scenario, on_progress: Progress = lambda seconds: None, *, others: bool = True
+) -> Outcome:
+    """others: run the methods to compare with, too. Raises what load_fabric, parse_spec and build_plan
+    raise."""
     fabric = load_fabric(scenario.fabric)
     specs = [parse_spec(text, fabric) for text in scenario.faults]
-    return _Run(scenario, fabric, specs, on_progress).outcome()
+    return _Run(scenario, fabric, specs, on_progress, others).outcome()
 
 
 class _Run:
     """The moving parts of one run, and what they said."""
 
     def __init__(
-        self, scenario: Scenario, fabric: Fabric, specs: list[FaultSpec], on_progress: Progress
+        self,
+        scenario: Scenario,
+        fabric: Fabric,
+        specs: list[FaultSpec],
+        on_progress: Progress,
+        others: bool,
     ) -> None:
         self.now_us = START_US
         self._scenario, self._fabric, self._specs, self._on_progress = scenario, fabric, specs, on_progress
         self._events: list[LoggedEvent] = []
         self._injected: list[tuple[FaultSpec, int]] = []
         window_us = round(scenario.window_s * 1e6)
-        self._by_slot: list[SlotMethod] = [MarksMethod(fabric), PingmeshMethod(fabric, window_us)]
-        self._by_window: list[WindowMethod] = [each(fabric, window_us) for each in (NetBouncer, Votes, Pll)]
-        self._flows = FlowCounter(Ways(fabric, scenario.seed), len(fabric.links), window_us)
-        reader = EvidenceReader(scenario.partitions, self._by_slot)
-        self.pipeline = SimulatedPipeline(fabric, scenario.partitions, JoinSettings(), START_US, reader.read)
+        self._by_slot: list[SlotMethod] = []
+        self._by_window: list[WindowMethod] = []
+        self._flows: FlowCounter | None = None
+        if others:
+            self._by_slot = [MarksMethod(fabric), PingmeshMethod(fabric, window_us)]
+            self._by_window = [each(fabric, window_us) for each in (NetBouncer, Votes, Pll)]
+            self._flows = FlowCounter(Ways(fabric, scenario.seed), len(fabric.links), window_us)
+        reader = EvidenceReader(scenario.partitions, self._by_slot).read if others else None
+        self.pipeline = SimulatedPipeline(fabric, scenario.partitions, JoinSettings(), START_US, reader)
         settings = _settings(scenario.noise)
-        self._simulator = WitnessedSimulator(fabric, scenario.seed, settings, self._flows.add)
+        on_run = self._flows.add if self._flows is not None else None
+        self._simulator = WitnessedSimulator(fabric, scenario.seed, settings, on_run)
 
     def outcome(self) -> Outcome:
         counts = self._simulation().run(self._scenario.duration_s)
@@ -128,7 +141,7 @@ class _Run:
         waits a whole tick, the most that it would wait in a worker."""
         self.now_us += round(seconds * 1e6)
         self._events += self.pipeline.pump(self.now_us)
-        window = self._flows.take(self.now_us)
+        window = self._flows.take(self.now_us) if self._flows is not None else None
         if window is not None:
             for method in self._by_window:
                 method.add(window, self.now_us)

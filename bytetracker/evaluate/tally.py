@@ -31,7 +31,7 @@ class WitnessedSimulator(Simulator):
         fabric: Fabric,
         seed: int,
         settings: SimulatorSettings,
-        on_run: Callable[[NDArray[np.void], NDArray[np.bool_]], None],
+        on_run: Callable[[NDArray[np.void], NDArray[np.bool_]], None] | None,
     ) -> None:
         super().__init__(fabric, seed, settings)
         self.tallies: defaultdict[int, FaultTally] = defaultdict(FaultTally)
@@ -45,7 +45,8 @@ class WitnessedSimulator(Simulator):
         for number, tally in happened.tallies.items():
             self.tallies[number] += tally
         self._note_pairs(happened)
-        self._on_run(happened.probes, happened.outcomes["rtt_ns"] < 0)
+        if self._on_run is not None:
+            self._on_run(happened.probes, happened.outcomes["rtt_ns"] < 0)
         return happened
 
     def _note_pairs(self, happened: Slice) -> None:

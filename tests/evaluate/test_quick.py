@@ -51,6 +51,9 @@ def test_results_depend_neither_on_jobs_nor_on_what_runs_beside() -> None:
     together = run_all(scenarios, 2, lambda seconds: None)
     alone = [run_all([each], 1, lambda seconds: None)[0] for each in reversed(scenarios)][::-1]
     assert together == alone
+    without_others = run_all(scenarios, 1, lambda seconds: None, others=False)
+    assert [each["methods"] for each in without_others] == [{}, {}]
+    assert without_others == [{**each, "methods": {}} for each in together]
     assert all(each["injected"][0]["observable"] for each in together)
 
 
