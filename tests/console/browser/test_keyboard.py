@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from tests.console.browser.fake_api import FakeConsole
 from tests.console.browser.fake_world import FakeWorld
 from tests.console.browser.views import VIEWS
-from tests.console.browser.visitor import Visitor
+from tests.console.browser.visitor import Visitor, until
 
 pytestmark = [pytest.mark.servers, pytest.mark.timeout(240)]
 
@@ -93,11 +93,10 @@ def test_the_map_moves_zooms_and_steps_through_what_is_wrong(
     visitor = visit(serve(world).url).go().drawn()
     visitor.find(".map").focus()
     pixels = "() => document.querySelector('canvas').toDataURL()"
-    before = visitor.ask(pixels)
     for key in ("+", "ArrowLeft", "-", "ArrowUp"):
+        before = visitor.ask(pixels)
         visitor.page.keyboard.press(key)
-    after = visitor.ask(pixels)
-    assert after != before
+        until(lambda: visitor.ask(pixels) != before, f"{key} changes nothing")  # noqa: B023 - called at once
     visitor.page.keyboard.press("n")
     expect(visitor.find(".chosen")).to_be_visible()
     first = visitor.page.url
