@@ -9,7 +9,7 @@ import { every, h } from "../core/dom.js";
 import { count } from "../core/format.js";
 import { live } from "../core/live.js";
 import { ask, href } from "../core/router.js";
-import { choice, into, notice, picker, table } from "../parts/blocks.js";
+import { choice, into, loading, notice, picker, table } from "../parts/blocks.js";
 import { element as elementLink } from "../parts/text.js";
 import { CELLS_MOST, heatmap, MEASURES } from "./matrix_cells.js";
 import { timeSlider } from "./matrix_time.js";
@@ -22,7 +22,7 @@ const WORST_MOST = 12;
 
 export function open({ route, signal }) {
   let query = route.query;
-  const cells = h("div.matrixarea");
+  const cells = h("div.matrixarea", loading());
   const worst = h("div");
   const head = h("div.filters");
   const crumbs = h("div.crumbs");
