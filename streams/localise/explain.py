@@ -318,10 +318,13 @@ class Scene:
 
     def _enough_apart(self, links: I8, since_us: int, mine: dict[int, int]) -> dict[int, int]:
         """Links up that lost enough to explain that their switch is suspect, of themselves and of what was
-        lost beyond it: their own score does not know of the latter."""
+        lost beyond it: their own score does not know of the latter. Not where a link explains it already:
+        what was lost beyond a switch is shared out among all links that lost something."""
         ups = links[self.terrain.up[links]]
+        if not mine.keys().isdisjoint(ups.tolist()):
+            return {}
         enough = ups[self.bad_on(ups, since_us) >= self._least]
-        return {link: since_us for link in enough.tolist() if link not in mine}
+        return {link: since_us for link in enough.tolist()}
 
     def _silent_within(self, group: Cause, mine: dict[int, int]) -> list[Cause]:
         """Servers that are silent altogether behind a switch that loses only some of their packets."""
