@@ -324,7 +324,7 @@ class Scene:
         if not mine.keys().isdisjoint(ups.tolist()):
             return {}
         enough = ups[self.bad_on(ups, since_us) >= self._least]
-        return {link: since_us for link in enough.tolist()}
+        return dict.fromkeys(enough.tolist(), since_us)
 
     def _silent_within(self, group: Cause, mine: dict[int, int]) -> list[Cause]:
         """Servers that are silent altogether behind a switch that loses only some of their packets."""
