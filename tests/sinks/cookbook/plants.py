@@ -231,6 +231,12 @@ def _black_hole(world: World, _: Random) -> None:
                 | {"last_seen": "spine-5", "next_node": "leaf-4-3", "fault_leg": "probe"}
             )
     world.slot("2026-03-09 03:00").links["spine-5", "leaf-4-3", "probe"].lost = 11
+    world.slot("2026-03-09 03:00").fates["spine-5", "leaf-4-3", "probe"] = (8, 1)
+    world.slot("2026-03-09 03:00", 1).fates["spine-5", "leaf-4-3", "probe"] = (1, 0)
+    # Lost at random; too few; too long ago.
+    world.slot("2026-03-09 06:00").fates["leaf-2-2", "spine-3", "reply"] = (3, 27)
+    world.slot("2026-03-09 06:00").fates["tor-1-1", "", "reply"] = (4, 5)
+    world.slot("2026-03-03 12:00").fates["leaf-4-1", "spine-1", "probe"] = (40, 0)
     first_us = at("2026-03-09 03:00")
     _life(world, "b7e1f00000000006", "black_hole", "spine-5~leaf-4-3", first_us, 7_200_000, 30_000_000)
     # Taken for a fault of its own for a moment.

@@ -135,6 +135,11 @@ def _evidence(slot: Slot, world: World) -> dict[str, Any]:
             | {"bit": bit, "to_one": to_one, "to_zero": to_zero}
             for (near, far, leg, byte, bit), (to_one, to_zero) in slot.bits.items()
         ],
+        "fates": [
+            {"from_node": node(near), "to_node": node(far), "leg": _LEGS[leg]}
+            | {"lost_again": again, "recovered": recovered}
+            for (near, far, leg), (again, recovered) in slot.fates.items()
+        ],
         "paths": [
             {"prober": node(path.prober), "target": node(path.target), "via": node(path.via)}
             | {"source_port": path.source_port, "leg": _LEGS[path.leg], "switches": packed(path)}

@@ -66,6 +66,7 @@ class Slot:
     #: from, to, leg, byte, bit -> packets in which it became 1, and 0
     bits: dict[tuple[str, str, str, int, int], tuple[int, int]] = field(default_factory=dict)
     paths: list[Path] = field(default_factory=list)
+    fates: dict[LinkKey, tuple[int, int]] = field(default_factory=dict)  # flows lost again, and recovered
     mirrors: dict[str, tuple[int, int]] = field(default_factory=dict)  # switch -> received, lost
     silent_sources: tuple[str, ...] = ()
     late_outcomes: int = 0

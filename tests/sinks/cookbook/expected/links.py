@@ -160,6 +160,19 @@ def _(world: World) -> list[Row]:
     return rows
 
 
+@answers("flows-lost-again")
+def _(world: World) -> list[Row]:
+    fates: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for slot in world.all_slots(world.since(days=1)):
+        for (near, far, leg), (again, recovered) in slot.fates.items():
+            fates[f"{near}~{far}", leg][0] += again
+            fates[f"{near}~{far}", leg][1] += recovered
+    rows: list[Row] = [(*key, *both, round(both[0] / sum(both), 3)) for key, both in fates.items()]
+    rows = sorted((row for row in rows if row[2] + row[3] >= 10), key=lambda row: (-row[4], *row[:2]))
+    assert [row[0] for row in rows] == ["spine-5~leaf-4-3", "leaf-2-2~spine-3"]
+    return rows
+
+
 @answers("strays")
 def _(_: World) -> list[Row]:
     loop = moment(at("2026-03-03 12:00")), moment(at("2026-03-03 15:00"))
