@@ -18,6 +18,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaExcepti
 from confluent_kafka.admin import AdminClient
 
 from bytetracker.moments import told
+from bytetracker.refusals import SilenceRefused
 from bytetracker.settings import Settings
 from bytetracker.topics_admin import KNOCK_TIMEOUT_S, BrokerUnreachable
 from fabric.inventory import load_fabric
@@ -37,10 +38,6 @@ from streams.state import KafkaStateReader
 COMMAND_KEY = b"commands"
 DELIVERY_TIMEOUT_S = 20.0
 READ_TIMEOUT_S = 30.0
-
-
-class SilenceRefused(ValueError):
-    """What was asked for cannot be done; the message says what to change."""
 
 
 @dataclass(frozen=True, slots=True)

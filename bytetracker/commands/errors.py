@@ -13,8 +13,8 @@ from bytetracker.evaluate.scenario import ScenarioError
 from bytetracker.evaluate.suites import UnknownSuite
 from bytetracker.moments import BadTime
 from bytetracker.path.asked import NothingKnown
+from bytetracker.refusals import SilenceRefused
 from bytetracker.settings import SettingsError
-from bytetracker.silencing import SilenceRefused
 from bytetracker.topics_admin import BrokerUnreachable, TopicsDiffer
 from console.errors import CannotListen
 from fabric.faults import FaultError

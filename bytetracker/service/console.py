@@ -12,10 +12,11 @@ import click
 import structlog
 from confluent_kafka import KafkaException
 
+from bytetracker.refusals import SilenceRefused
 from bytetracker.run.stopping import stop_on_signals
 from bytetracker.service.metrics import own_registry, serve_metrics
 from bytetracker.settings import Settings, SettingsError, load_settings
-from bytetracker.silencing import SilenceRefused, Silencing
+from bytetracker.silencing import Silencing
 from bytetracker.topics_admin import BrokerUnreachable
 from console.context import Console
 from console.errors import Away, Refused
