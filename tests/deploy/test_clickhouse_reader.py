@@ -13,7 +13,7 @@ from sinks.opening import open_store
 from sinks.reading import Limits, open_reader
 from sinks.settings import ClickHouseSettings
 from tests.servers.clickhouse_server import ClickHouseNative
-from tests.servers.provisioned import clickhouse_library, missing_server
+from tests.servers.fixtures import clickhouse_server
 
 pytestmark = pytest.mark.servers
 
@@ -26,18 +26,15 @@ PASSWORD = "of-this-test"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseNative]:
     """A server that has the file where the container has it."""
-    library = clickhouse_library()
-    if library is None:
-        missing_server("the ClickHouse library is not in .cache/clickhouse")
-    folder = tmp_path_factory.mktemp("clickhouse-reader")
-    found = ClickHouseNative(library, folder)
-    (folder / "users.d").mkdir()
-    (folder / "users.d" / "reader.xml").write_text((ROOT / FILE).read_text())
+
+    def add_reader(folder: Path) -> None:
+        (folder / "users.d").mkdir()
+        (folder / "users.d" / "reader.xml").write_text((ROOT / FILE).read_text())
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("READER_PASSWORD", PASSWORD)
-        found.start()
-    yield found
-    found.stop()
+        with clickhouse_server(tmp_path_factory.mktemp("clickhouse"), add_reader) as found:
+            yield found
 
 
 def test_it_may_read_the_database_and_do_nothing_else(server: ClickHouseNative) -> None:

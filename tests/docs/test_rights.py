@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from sinks.settings import ClickHouseSettings, Retention
 from sinks.store import StoreError
 from tests.docs.pages import page
 from tests.servers.clickhouse_server import ClickHouseNative
-from tests.servers.provisioned import clickhouse_library, missing_server
+from tests.servers.fixtures import clickhouse_server
 
 pytestmark = pytest.mark.servers
 
@@ -27,19 +28,14 @@ _PASSWORD = "chosen-for-this-test"
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseNative]:
     """A ClickHouse with the users of the page. Its build takes users from a file only, with their grants."""
-    library = clickhouse_library()
-    if library is None:
-        missing_server("the ClickHouse library is not in .cache/clickhouse")
-    folder = tmp_path_factory.mktemp("clickhouse")
-    server = ClickHouseNative(library, folder)
-    users = folder / "users.xml"
     ours = "".join(_user(f"page-{name}", grants) for name, grants in _grants().items())
-    users.write_text(users.read_text().replace("</users>", f"{ours}</users>"))
-    server.start()
-    try:
+
+    def add_users(folder: Path) -> None:
+        users = folder / "users.xml"
+        users.write_text(users.read_text().replace("</users>", f"{ours}</users>"))
+
+    with clickhouse_server(tmp_path_factory.mktemp("clickhouse"), add_users) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def _grants() -> dict[str, list[str]]:

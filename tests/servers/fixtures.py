@@ -4,6 +4,7 @@ Servers that only serve live for the whole run; those that a test breaks are the
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -79,14 +80,14 @@ def broker(request: pytest.FixtureRequest) -> Broker:
 @pytest.fixture
 def start_clickhouse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], ClickHouseNative]]:
     """Start ClickHouse servers that the test may stop, kill and restart; ended after the test."""
-    yield from _clickhouse_servers(tmp_path_factory)
+    with ExitStack() as started:
+        yield lambda: started.enter_context(clickhouse_server(tmp_path_factory.mktemp("clickhouse")))
 
 
 @pytest.fixture(scope="session")
 def clickhouse_native(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClickHouseNative]:
     """ClickHouse over its native port, shared by all tests: use a database of your own."""
-    for start in _clickhouse_servers(tmp_path_factory):
-        server = start()
+    with clickhouse_server(tmp_path_factory.mktemp("clickhouse")) as server:
         _SHARED.append(server)
         yield server
         _SHARED.remove(server)
@@ -102,20 +103,20 @@ def shared_servers_live_on() -> Iterator[None]:
             pytest.fail(f"this test ended ClickHouse, which all tests share:\n{server.log_tail()}")
 
 
-def _clickhouse_servers(folders: pytest.TempPathFactory) -> Iterator[Callable[[], ClickHouseNative]]:
-    started: list[ClickHouseNative] = []
-
-    def start() -> ClickHouseNative:
-        library = clickhouse_library()
-        if library is None:
-            missing_server("the ClickHouse library is not in .cache/clickhouse")
-        server = ClickHouseNative(library, folders.mktemp("clickhouse"))
-        server.start()
-        started.append(server)
-        return server
-
-    yield start
-    for server in started:
+@contextmanager
+def clickhouse_server(
+    folder: Path, prepare: Callable[[Path], object] = lambda folder: None
+) -> Iterator[ClickHouseNative]:
+    """A running ClickHouse on a folder of its own; `prepare` may change its users before it starts."""
+    library = clickhouse_library()
+    if library is None:
+        missing_server("the ClickHouse library is not in .cache/clickhouse")
+    server = ClickHouseNative(library, folder)
+    prepare(folder)
+    server.start()
+    try:
+        yield server
+    finally:
         server.stop()
 
 
