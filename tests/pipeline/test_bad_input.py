@@ -13,6 +13,7 @@ import time
 import urllib.request
 from collections import Counter
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 import yaml
@@ -23,6 +24,8 @@ from bytetracker.run.watch import Watcher
 from fabric.inventory import load_fabric
 from schemas import topics
 from schemas.batch import decode_batch
+from schemas.codec import decode
+from schemas.errors import BadMessage
 from streams.intake import TOPICS
 from streams.replay import read_to_end
 from streams.settings import JoinSettings
@@ -156,11 +159,8 @@ def test_bad_input_is_put_aside_and_counted(
 def _spoil_with_good_ones(spoiler: Spoiler, bootstrap: str, tap: Tap) -> None:
     logs = [list(read_to_end({"bootstrap.servers": bootstrap}, p)) for p in range(PARTITIONS)]
     for side, topic in enumerate(TOPICS):
-        good = next(
-            m.value
-            for m in logs[0]
-            if m.side == side and m.value and len(m.value) > 1_000 and len(decode_batch(topic, m.value).rows)
-        )
+        good = max((m.value for m in logs[0] if m.side == side and _readable(topic, m.value)), key=len)
+        assert len(decode_batch(topic, good).rows)
         spoiler.damaged(topic, good, "truncated")
         spoiler.write(topic, good, "wrong_partition", partition=1)
     until(lambda: {t for t, _ in tap.raw()} == set(SINK_TOPICS), 20, "not every topic has been written to")
@@ -170,10 +170,7 @@ def _spoil_with_good_ones(spoiler: Spoiler, bootstrap: str, tap: Tap) -> None:
     spoiler.flush()
 
 
-def _readable(topic: str, value: bytes | None) -> bool:
-    from schemas.codec import decode
-    from schemas.errors import BadMessage
-
+def _readable(topic: str, value: bytes | None) -> TypeGuard[bytes]:
     try:
         decode(topic, value)
     except BadMessage:
