@@ -22,7 +22,8 @@ I4 = NDArray[np.int32]
 I8 = NDArray[np.int64]
 U8 = NDArray[np.uint64]
 
-WAYS_MAX = 1_000_000
+#: Those of 100,000 servers are 3.4 million; a way takes 70 bytes.
+WAYS_MAX = 4_000_000
 SNAPSHOT_MAX = 20_000
 #: A way that is said again gains trust up to this; one that changes loses it. Below 0 it is not believed:
 #: the flow is routed adaptively, or not by its five-tuple alone.
@@ -40,22 +41,28 @@ _FIELDS = ("prober", "target", "via", "source_port")
 _INDIFFERENT = {Leg.ENCAPSULATED: ("target", "source_port"), Leg.PROBE: (), Leg.REPLY: ("via",)}
 
 
+#: A PATHS row as plain bytes, which are moved ten times as fast as its fields.
+_ROW = np.dtype((np.void, PATHS.dtype.itemsize))
+
+
 class LearntWays:
     """Table of ways. Bounded: of more than `ways_max` those that were said last are kept.
 
-    `_key` is sorted, and `_at` says where each way stands in the other columns. These only grow at their end,
-    so that a new way moves little. New keys wait in `_new_key`, sorted as well, until they are many.
+    `_key` is sorted, and `_at` says where each way stands in the other columns. There a way keeps its place,
+    and new ones take those that were given up, so that little is ever moved. New keys wait in `_new_key`,
+    sorted as well, until they are many.
     """
 
     def __init__(self, cells: Cells, ways_max: int = WAYS_MAX, snapshot_max: int = SNAPSHOT_MAX) -> None:
         self._cells, self._ways_max, self._snapshot_max = cells, ways_max, snapshot_max
         self._key: U8 = np.empty(0, np.uint64)
-        self._at: I8 = np.empty(0, np.int64)
+        self._at: I4 = np.empty(0, np.int32)
         self._new_key, self._new_at = self._key, self._at
-        self._rows = np.empty(0, PATHS.dtype)
-        self._way: I4 = np.empty((0, LEG_CELLS), np.int32)
+        self._rows = np.empty(0, _ROW)
         self._trust: I1 = np.empty(0, np.int8)
         self._said_us: I8 = np.empty(0, np.int64)
+        self._end = 0  # places from here on were never taken
+        self._free: I4 = np.empty(0, np.int32)  # places before it that were given up
         self._packed: str | None = None  # the newest snapshot, while nothing has been learnt since
 
     def __len__(self) -> int:
@@ -67,18 +74,25 @@ class LearntWays:
         if not len(rows):
             return
         self._packed = None
-        rows = rows[np.isin(rows["leg"], list(Leg))]
+        rows = rows[np.isin(rows["leg"], list(Leg))].astype(PATHS.dtype, copy=False)
         key = _keys_of_rows(rows)
         # Of a way that is said twice the later word holds.
         key, last = np.unique(key[::-1], return_index=True)
-        rows = rows[len(rows) - 1 - last]
-        first_node, last_node = self._ends(rows)
-        way, whole = self._cells.leg(first_node, _switches(rows), last_node)
-        whole &= (first_node >= 0) & (last_node >= 0)
-        key, rows, way = key[whole], rows[whole], way[whole]
+        rows = rows.view(_ROW)[len(rows) - 1 - last].view(PATHS.dtype)
         at, known = self._find(key)
-        self._hear_again(at[known], slot_us, rows[known], way[known])
-        self._insert(slot_us, key[~known], rows[~known], way[~known])
+        later = ~known
+        later[known] = slot_us > self._said_us[at[known]]
+        same = known & later
+        same[same] = self._rows[at[same]].view(PATHS.dtype)["switches"] == rows["switches"][same]
+        # What is as it was has been found to make sense before.
+        other = np.flatnonzero(later & ~same)
+        other = other[self._makes_sense(rows[other])]
+        new, changed = other[~known[other]], other[known[other]]
+        self._trust[at[changed]] = np.maximum(self._trust[at[changed]] + TRUST_CHANGE, -TRUST_MAX)
+        self._trust[at[same]] = np.minimum(self._trust[at[same]] + 1, TRUST_MAX)
+        self._rows[at[changed]] = rows[changed].view(_ROW)
+        self._said_us[at[changed]] = self._said_us[at[same]] = slot_us
+        self._insert(slot_us, key[new], rows[new])
 
     def cells_of(self, rows: np.ndarray) -> I4:
         """Cells that probes of each flow cross, there and back, servers' and Probers' cables included.
@@ -111,13 +125,14 @@ class LearntWays:
         at, known = self._find(_keys(rows, np.full(len(rows), leg)))
         known &= (first >= 0) & (last >= 0)
         known[known] = self._trust[at[known]] >= 0
-        way[known] = self._way[at[known]]
+        switches = _switches(self._rows[at[known]].view(PATHS.dtype))
+        way[known], _ = self._cells.leg(first[known], switches, last[known])
         way[~known, :UNKNOWN_CELLS] = self._cells.unknown(first[~known], last[~known])
         return way
 
-    def _find(self, key: U8) -> tuple[I8, NDArray[np.bool_]]:
-        """Where the ways of some keys stand, and which are known: i8[n], bool[n]."""
-        at, known = np.zeros(len(key), np.int64), np.zeros(len(key), np.bool_)
+    def _find(self, key: U8) -> tuple[I4, NDArray[np.bool_]]:
+        """Where the ways of some keys stand, and which are known: i4[n], bool[n]."""
+        at, known = np.zeros(len(key), np.int32), np.zeros(len(key), np.bool_)
         for keys, places in ((self._key, self._at), (self._new_key, self._new_at)):
             if len(keys):
                 place = np.minimum(np.searchsorted(keys, key), len(keys) - 1)
@@ -127,24 +142,21 @@ class LearntWays:
 
     # -- learning -------------------------------------------------------------------------------
 
-    def _hear_again(self, at: I8, slot_us: int, rows: np.ndarray, way: I4) -> None:
-        later = slot_us > self._said_us[at]
-        at, rows, way = at[later], rows[later], way[later]
-        same = self._rows["switches"][at] == rows["switches"]
-        self._trust[at] = np.clip(self._trust[at] + np.where(same, 1, TRUST_CHANGE), -TRUST_MAX, TRUST_MAX)
-        self._rows[at], self._way[at], self._said_us[at] = rows, way, slot_us
+    def _makes_sense(self, rows: np.ndarray) -> NDArray[np.bool_]:
+        """Which legs lie between ends that the fabric has, and are whole: bool[n]."""
+        first, last = self._ends(rows)
+        _, whole = self._cells.leg(first, _switches(rows), last)
+        sensible: NDArray[np.bool_] = whole & (first >= 0) & (last >= 0)
+        return sensible
 
-    def _insert(self, slot_us: int, key: U8, rows: np.ndarray, way: I4) -> None:
+    def _insert(self, slot_us: int, key: U8, rows: np.ndarray) -> None:
         if not len(key):
             return
-        used, more = len(self), len(key)
-        self._make_room(used + more)
-        self._new_key, self._new_at = _merged(self._new_key, self._new_at, key, np.arange(used, used + more))
+        at = self._places(len(key))
+        self._rows[at], self._trust[at], self._said_us[at] = rows.view(_ROW), TRUST_NEW, slot_us
+        self._new_key, self._new_at = _merged(self._new_key, self._new_at, key, at)
         if len(self._new_key) > len(self._key) * NEW_SHARE:
             self._merge()
-        new = slice(used, used + more)
-        self._rows[new], self._way[new] = rows, way
-        self._trust[new], self._said_us[new] = TRUST_NEW, slot_us
         if len(self) > self._ways_max:
             # A tenth at a time, so that it is not done again with the next few.
             self._keep(self._newest(self._ways_max * 9 // 10))
@@ -153,15 +165,18 @@ class LearntWays:
         self._key, self._at = _merged(self._key, self._at, self._new_key, self._new_at)
         self._new_key, self._new_at = self._key[:0], self._at[:0]
 
-    def _make_room(self, count: int) -> None:
-        """Room for so many ways; twice what there was, so that it is seldom made."""
-        room = len(self._said_us)
-        if count > room:
-            more = max(count, 2 * room, _SMALLEST) - room
-            self._rows = np.concatenate([self._rows, np.empty(more, PATHS.dtype)], dtype=PATHS.dtype)
-            self._way = np.concatenate([self._way, np.empty((more, LEG_CELLS), np.int32)])
-            self._trust = np.concatenate([self._trust, np.empty(more, np.int8)])
-            self._said_us = np.concatenate([self._said_us, np.empty(more, np.int64)])
+    def _places(self, count: int) -> I4:
+        """Places for so many new ways: i4[count]."""
+        given_up, self._free = self._free[:count], self._free[count:]
+        fresh = np.arange(self._end, self._end + count - len(given_up), dtype=np.int32)
+        self._end += len(fresh)
+        if self._end > len(self._said_us):
+            # Twice what there was, so that it is seldom done.
+            room = max(self._end, 2 * len(self._said_us), _SMALLEST)
+            self._rows, self._trust, self._said_us = (
+                _grown(column, room) for column in (self._rows, self._trust, self._said_us)
+            )
+        return np.concatenate([given_up, fresh])
 
     def _newest(self, count: int) -> NDArray[np.intp]:
         """Places in `_key` of the ways that were said last, in its order; all keys are there afterwards."""
@@ -175,10 +190,11 @@ class LearntWays:
         return np.sort(np.concatenate([np.flatnonzero(newer), alike]))
 
     def _keep(self, places: NDArray[np.intp]) -> None:
-        at = self._at[places]
-        self._key, self._at = self._key[places], np.arange(len(at))
-        self._rows, self._way = self._rows[at], self._way[at]
-        self._trust, self._said_us = self._trust[at], self._said_us[at]
+        """Give up all ways but those at some places in `_key`."""
+        is_kept = np.zeros(len(self._key), np.bool_)
+        is_kept[places] = True
+        self._free = np.concatenate([self._free, self._at[~is_kept]])
+        self._key, self._at = self._key[is_kept], self._at[is_kept]
 
     def _ends(self, rows: np.ndarray) -> tuple[I4, I4]:
         prober, target, via = (rows[name].astype(np.int32) for name in _FIELDS[:3])
@@ -209,7 +225,7 @@ class LearntWays:
         if self._packed is None:
             newest = self._newest(self._snapshot_max)
             rows = self._at[newest]
-            mine = self._rows[rows]
+            mine = self._rows[rows].view(PATHS.dtype)
             # Neighbours are alike in this order, and alike bytes stand together in columns.
             order = np.lexsort([mine[name] for name in ("source_port", "via", "target", "prober", "leg")])
             rows, mine = rows[order], mine[order]
@@ -235,22 +251,26 @@ class LearntWays:
         numbers = np.frombuffer(data, ">i4", 5 * count, (9 + 4 * LEG_SWITCHES) * count).reshape(5, count)
         for name, column in zip((*_FIELDS, "leg"), numbers, strict=True):
             rows[name] = np.cumsum(column, dtype=np.int64)
-        key = _keys_of_rows(rows)
-        first, last = self._ends(rows)
-        way, whole = self._cells.leg(first, _switches(rows), last)
-        order = np.argsort(key)
-        order = order[whole[order]]
-        self._key, self._at = key[order], np.arange(len(order))
-        self._rows, self._way = rows[order], way[order]
-        self._trust, self._said_us = trust[order].copy(), said_us[order]
+        order = np.argsort(_keys_of_rows(rows))
+        order = order[self._makes_sense(rows[order])]
+        self._rows, self._trust, self._said_us = rows[order].view(_ROW), trust[order], said_us[order]
+        self._key, self._end = _keys_of_rows(rows[order]), len(order)
+        self._at = np.arange(self._end, dtype=np.int32)
 
 
-def _merged(key: U8, at: I8, more_key: U8, more_at: I8) -> tuple[U8, I8]:
+def _merged(key: U8, at: I4, more_key: U8, more_at: I4) -> tuple[U8, I4]:
     """One table of two that are sorted by key and have none in common."""
     if not len(more_key):
         return key, at
     place = np.searchsorted(key, more_key)
     return np.insert(key, place, more_key), np.insert(at, place, more_at)
+
+
+def _grown(column: np.ndarray, room: int) -> np.ndarray:
+    """The same column with room for so many: [n] -> [room], undefined from n on."""
+    grown = np.empty(room, column.dtype)
+    grown[: len(column)] = column
+    return grown
 
 
 def _switches(rows: np.ndarray) -> I4:
