@@ -40,6 +40,8 @@ _SECONDS = 31.0
 #: By then every flow of the plan has been met, and its way is known.
 _COUNTED_FROM_US = 20_000_000
 _PUMP_MS = 100
+#: Flows come back after three intervals of 4.8 s: workers have to remember them for so long.
+_JOIN = JoinSettings(memory_us=17_000_000)
 _PLAIN_MESSAGES = 8
 _PREFIX_BYTES = 10  # single-object encoding
 
@@ -95,7 +97,7 @@ def _traffic(fabric: Fabric, seconds: float) -> Traffic:
 
 
 def _join(network: Network, partition: int, log: Sequence[Written]) -> list[_Evidence]:
-    join = PartitionJoin(partition, network, JoinSettings())
+    join = PartitionJoin(partition, network, _JOIN)
     end_ms = log[-1].timestamp_ms + 1_000
     ticks = [Written(side, len(log), end_ms, tick(topic, partition)) for side, topic in enumerate(TOPICS)]
     found = []

@@ -46,6 +46,8 @@ def examine(config_path: Path | None, clock: Clock = wall_clock_us) -> Iterator[
     understood = all(finding.status == "ok" for finding in sections)
     fabric, finding = inventory.load(settings)
     yield finding
+    if understood:
+        yield from inventory.check_memory(settings)
     if fabric is not None:
         yield from inventory.check_names(settings, fabric)
         yield from inventory.check_plan(settings, fabric)

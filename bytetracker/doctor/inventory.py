@@ -101,6 +101,24 @@ def check_plan(settings: Settings, fabric: Fabric) -> Iterator[Finding]:
         yield ok("inventory.silent", f"known never to answer, so not watched: {shown}{more}")
 
 
+def check_memory(settings: Settings) -> Iterator[Finding]:
+    """Workers remember a flow for as long as it takes to come back."""
+    plan, join = settings.plan_settings(), settings.worker_settings().join
+    # Each round of a target takes the next few of its flows.
+    back_us = -(-plan.flows_per_target // plan.group_size) * plan.interval_us
+    said = (
+        f"a flow comes back after {back_us / 1e6:g} s, and workers remember it for {join.memory_us / 1e6:g} s"
+    )
+    if back_us <= join.memory_us:
+        yield ok("inventory.flows", said)
+    else:
+        yield warn(
+            "inventory.flows",
+            f"{said}: no black hole is told, and the way of every probe is said again and again",
+            f"set worker.join.memory_us to {back_us + plan.interval_us} for all workers, or probe more often",
+        )
+
+
 def check_maintenance(fabric: Fabric, now_us: int) -> Iterator[Finding]:
     """Planned work that silences faults now, and switches that are out of service."""
     for each in fabric.maintenance:

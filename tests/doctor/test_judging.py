@@ -13,6 +13,7 @@ from bytetracker.doctor.broker import LAG_MAX, BrokerFacts, Lag, TopicFacts, jud
 from bytetracker.doctor.finding import Finding, document, fail, line, ok, warn, worst
 from bytetracker.doctor.inventory import (
     check_maintenance,
+    check_memory,
     check_names,
     check_plan,
     check_sections,
@@ -84,6 +85,16 @@ def test_names_that_the_inventory_does_not_know() -> None:
     assert _said(found) == [("inventory.prober", "fail"), ("inventory.collector", "fail")]
     assert "which has prober-1" in found[0].what
     assert _said(check_names(Settings(), LAB)) == []
+
+
+def test_flows_that_workers_forget_before_they_come_back() -> None:
+    assert _said(check_memory(Settings())) == [("inventory.flows", "ok")]
+    slow = {"plan": {"interval_us": 5_000_000, "flows_per_target": 8, "group_size": 3}}
+    (finding,) = check_memory(Settings(prober=slow))
+    assert finding.status == "warn" and "comes back after 15 s" in finding.what
+    assert "memory_us to 20000000" in finding.do
+    told = Settings(prober=slow, worker={"join": {"memory_us": 20_000_000}})
+    assert _said(check_memory(told)) == [("inventory.flows", "ok")]
 
 
 def test_servers_that_no_probe_reaches() -> None:
