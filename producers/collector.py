@@ -50,7 +50,7 @@ class DigestPublisher(Protocol):
 class CollectorOptions:
     """Limits of one collector."""
 
-    rows_max: int = ROWS_MAX  # digests per publish
+    rows_max: int = 32_768  # digests per publish: shared out over partitions, they should still fill messages
     linger_us: int = 50_000  # longest time that a digest waits for others, us
     watermark_margin_us: int = 20_000  # how far kernel receive times may be out of order between CPUs, us
     counts_interval_us: int = 1_000_000  # between reports of received and lost copies, us
@@ -124,7 +124,7 @@ class Collector:
         # Read before the source is asked: if it then has nothing, there is nothing older than this.
         asked_us = self._clock_us() if self._clock_us else self._frontier_us
         try:
-            batch = self._source.next_batch(self._options.rows_max, timeout_s)
+            batch = self._source.next_batch(min(ROWS_MAX, self._options.rows_max), timeout_s)
         except EndOfPackets:
             return False
         if batch is None:

@@ -66,7 +66,7 @@ class Contents:
     content_hash: U64  # of what is captured
     checksum_is_right: Bools  # false where there is none to check
     written_id: I64  # the probe ID in the payload; NO_PROBE_ID: no probe's payload
-    payload_is_intact: Bools  # all of it is what `written_id` demands
+    payload_is_intact: Bools  # all of it was captured, and is what `written_id` demands
 
 
 def read_contents(frames: Frames, layout: Layout) -> Contents:
@@ -90,7 +90,8 @@ def read_contents(frames: Frames, layout: Layout) -> Contents:
         if some(part.has_payload):
             written_id, is_intact = _check(_payloads(piece_frames, part, words))
             contents.written_id[piece] = np.where(part.has_payload, written_id, NO_PROBE_ID)
-            contents.payload_is_intact[piece] = is_intact & part.has_payload
+            is_whole = part.captured - part.segment_at >= PAYLOAD_LENGTH
+            contents.payload_is_intact[piece] = is_intact & part.has_payload & is_whole
     return contents
 
 

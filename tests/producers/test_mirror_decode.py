@@ -158,6 +158,17 @@ def test_a_copy_cut_anywhere_is_a_truncated_row_or_an_explained_error(version: i
             assert (decoded.transport.tcp_flags[length] >= 0) == has_flags
 
 
+@pytest.mark.parametrize("beside", [[], [Wrap("teb", outer=6).frame(syn(4))]], ids=["alone", "beside others"])
+def test_a_payload_whose_end_lies_beyond_the_copy_is_not_called_intact(beside: list[bytes]) -> None:
+    frame = bytearray(Wrap("teb").frame(syn(4)))
+    frame[16:18] = (512).to_bytes(2, "big")  # the outer packet says that it ends earlier than the frame
+    decoded = decode(PacketBatch.of([*beside, bytes(frame)]))
+    assert decoded.errors[-1] == 0
+    assert decoded.truncated[-1]
+    assert decoded.contents.written_id[-1] >= 0  # its first words are there
+    assert not decoded.contents.payload_is_intact[-1]
+
+
 def test_a_wrong_tcp_checksum_is_seen_wherever_the_damage_is() -> None:
     frame = Wrap("III", padding=4).frame(syn(6))
     good = bytearray(frame)

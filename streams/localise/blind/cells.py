@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -59,7 +60,11 @@ class Named:
 
 
 class Cells:
-    """The cells of a fabric, and the elements that are made of them. Immutable."""
+    """The cells of a fabric, and the elements that are made of them. Immutable.
+
+    Elements are made when they are first asked for: while mirrors see everything nobody asks, and for a large
+    fabric it takes a second.
+    """
 
     def __init__(self, fabric: Fabric) -> None:
         index = fabric.index
@@ -74,13 +79,6 @@ class Cells:
         self.cells = self.core + 1 + int(squares.sum())
         self._to_row = index.switch_row(index.link_to)
         self.attached: dict[int, int] = {p.node: fabric.node(p.switch) for p in fabric.probers}
-        self._links_out: dict[int, list[int]] = {}
-        for row, switch in enumerate(index.switch_row(index.link_from).tolist()):
-            self._links_out.setdefault(switch, []).append(row)
-        named = list(self._named())
-        self.named: tuple[Named, ...] = tuple(each for each, _ in named)
-        self.elements = Elements.of(((cells, COST[each.kind]) for each, cells in named), self.cells)
-        self._number = {(each.kind, each.row): number for number, each in enumerate(self.named)}
 
     # -- numbers --------------------------------------------------------------------------------
 
@@ -173,6 +171,34 @@ class Cells:
         return frozenset({int(index.pod[named.row]), *beside})
 
     # -- elements -------------------------------------------------------------------------------
+
+    @property
+    def named(self) -> tuple[Named, ...]:
+        """What may be blamed."""
+        return self._made[0]
+
+    @property
+    def elements(self) -> Elements:
+        """The cells of each of `named`."""
+        return self._made[1]
+
+    @cached_property
+    def _made(self) -> tuple[tuple[Named, ...], Elements]:
+        made = list(self._named())
+        elements = Elements.of(((cells, COST[each.kind]) for each, cells in made), self.cells)
+        return tuple(each for each, _ in made), elements
+
+    @cached_property
+    def _number(self) -> dict[tuple[Kind, int], int]:
+        return {(each.kind, each.row): number for number, each in enumerate(self.named)}
+
+    @cached_property
+    def _links_out(self) -> dict[int, list[int]]:
+        """Links that leave each switch (row)."""
+        out: dict[int, list[int]] = {}
+        for row, switch in enumerate(self.index.switch_row(self.index.link_from).tolist()):
+            out.setdefault(switch, []).append(row)
+        return out
 
     def _named(self) -> Iterator[tuple[Named, list[int]]]:
         yield from self._links()
