@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from streams.localise.explain import Cause, Scene
+from streams.localise.explain import Cause
 from streams.localise.history import EventLog
+from streams.localise.scene import Scene
 from streams.localise.terrain import Terrain
 
 I8 = NDArray[np.int64]

@@ -19,11 +19,12 @@ from streams.localise.black_holes import BlackHoles
 from streams.localise.blind import BlindDetector
 from streams.localise.counts import SlotCounts, Spots, count
 from streams.localise.coverage import CoverageMonitor
-from streams.localise.explain import Alarms, Cause, Scene
+from streams.localise.explain import Alarms, Cause, explain
 from streams.localise.finding import AlteredBit, Finding
 from streams.localise.findings import ExampleStore, Reporter
 from streams.localise.history import HISTORY_US, EventLog, Traffic, TurnTraffic, counted
 from streams.localise.placing import Placing
+from streams.localise.scene import Scene
 from streams.localise.sequential import LOST_MIN
 from streams.localise.strays import Strays
 from streams.localise.suspicion import Suspicion, repeated
@@ -166,7 +167,7 @@ class Detectors:
             counts.end_us,
             LOST_MIN,
         )
-        causes = scene.explain(alarms)
+        causes = explain(scene, alarms)
         examples = self._lost_examples.by_cell
         return self._report("network_loss", causes, scene, examples, counts.length_us, self._black_holes)
 
@@ -199,7 +200,7 @@ class Detectors:
         )
         causes = [
             c
-            for c in scene.explain(alarms)
+            for c in explain(scene, alarms)
             if counts.end_us - scene.span(c.hit, c.since_us)[1] <= ALTERED_QUIET_US
         ]
         found = self._report("alteration", causes, scene, self._altered_examples.by_cell, counts.length_us)

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from schemas.rows import Leg
 from streams.localise.black_holes import ALL, BlackHoles
 from streams.localise.counts import Spots
-from streams.localise.explain import SILENT, Cause, Scene, pair_name
+from streams.localise.explain import SILENT, Cause, pair_name
 from streams.localise.finding import Finding, Kind
+from streams.localise.scene import Scene
 from streams.localise.terrain import Terrain
 
 I8 = NDArray[np.int64]

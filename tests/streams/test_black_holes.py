@@ -15,9 +15,10 @@ from schemas.rows import FATES, Leg
 from streams.join import Network
 from streams.localise.black_holes import ACCIDENTS, SURE, BlackHoles, likelihood_ratio
 from streams.localise.counts import SlotCounts, Spots
-from streams.localise.explain import Cause, Scene
+from streams.localise.explain import Cause
 from streams.localise.history import EventLog, Traffic, TurnTraffic
 from streams.localise.localiser import Localiser
+from streams.localise.scene import Scene
 from streams.localise.story import story
 from streams.localise.terrain import Terrain
 from streams.settings import JoinSettings

@@ -7,9 +7,11 @@ import pytest
 
 from fabric.builtin import builtin_fabric
 from streams.localise.counts import SlotCounts, Spots
-from streams.localise.explain import Scene, gain, group_gain
+from streams.localise.explain import explain
 from streams.localise.findings import Reporter
+from streams.localise.gains import gain, group_gain
 from streams.localise.history import EventLog, Traffic, TurnTraffic
+from streams.localise.scene import Scene
 from streams.localise.sequential import LOST_MIN
 from streams.localise.suspicion import Suspicion
 from streams.localise.terrain import Terrain
@@ -53,7 +55,7 @@ class World:
             self.now_us,
             LOST_MIN,
         )
-        found = Reporter(TERRAIN)("network_loss", scene.explain(alarms), scene, {}, SLOT_US)
+        found = Reporter(TERRAIN)("network_loss", explain(scene, alarms), scene, {}, SLOT_US)
         return [f.suspects[0][0] for f in found]
 
     def _slot(self, link_rate: np.ndarray, turn_rate: np.ndarray) -> SlotCounts:
