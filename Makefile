@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 CORE := not servers and not root and not slow
+ALONE := root or alone
 CODE := bytetracker fabric producers streams schemas sinks console alerts benchmarks docs tests
 
 .PHONY: demo lab test test-core lint check format bench servers site clean
@@ -24,10 +25,11 @@ demo: $(READY)
 lab: $(READY)
 	@$(BIN)/bytetracker lab $(ARGS)
 
-# Everything: the pure core, then what runs on servers (the embedded stack, Apache Kafka, ClickHouse's
-# native port) and on real kernels.
+# Everything: the pure core; then parts on servers (the embedded stack, Apache Kafka, ClickHouse's native
+# port), which mostly wait for each other; then, one at a time, the whole system, also on real kernels.
 test: $(READY) servers test-core
-	$(BIN)/python -m pytest -m "not ($(CORE))" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not ($(CORE)) and not ($(ALONE))" $(ARGS)
+	$(BIN)/python -m pytest -m "$(ALONE)" $(ARGS)
 
 # The pure core: no servers, no root.
 test-core: $(READY)

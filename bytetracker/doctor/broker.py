@@ -5,16 +5,32 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, ResourceType
 
 from bytetracker.doctor.finding import Finding, fail, ok, warn
 from schemas.topics import Topic, all_topics
 
 TIMEOUT_S = 10.0
+#: What a broker answers while it makes its topic of commits, or moves it: the first who asks it of a group.
+_SETTLING = frozenset(
+    {
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    }
+)
+_RIGHTS = frozenset(
+    {
+        KafkaError.TOPIC_AUTHORIZATION_FAILED,
+        KafkaError.GROUP_AUTHORIZATION_FAILED,
+        KafkaError.CLUSTER_AUTHORIZATION_FAILED,
+    }
+)
 #: What must be as `schemas/topics.yaml` says; the rest (retention) may be changed by those who know why.
 _SETTINGS_THAT_MATTER = ("cleanup.policy", "message.timestamp.type")
 
@@ -145,7 +161,7 @@ def lag_of(config: Mapping[str, str], group: str, topics: Mapping[str, int]) -> 
     behind, uncommitted = 0, []
     try:
         places = [TopicPartition(name, number) for name, count in topics.items() for number in range(count)]
-        for place in consumer.committed(places, timeout=TIMEOUT_S):
+        for place in _committed(consumer, places):
             low, high = consumer.get_watermark_offsets(place, timeout=TIMEOUT_S)
             if place.offset >= 0:
                 behind += max(0, high - max(place.offset, low))
@@ -155,6 +171,24 @@ def lag_of(config: Mapping[str, str], group: str, topics: Mapping[str, int]) -> 
     finally:
         consumer.close()
     return Lag(behind, tuple(uncommitted))
+
+
+def _committed(consumer: Consumer, places: list[TopicPartition]) -> list[TopicPartition]:
+    until = time.monotonic() + TIMEOUT_S
+    while True:
+        try:
+            return list(consumer.committed(places, timeout=TIMEOUT_S))
+        except KafkaException as error:
+            if error.args[0].code() not in _SETTLING or time.monotonic() > until:
+                raise
+            time.sleep(0.2)
+
+
+def judge_refusal(error: KafkaError) -> Finding:
+    """What it means that a broker that answers does not tell of groups or of messages."""
+    if error.code() in _RIGHTS:
+        return fail("broker.access", error.str(), "grant this user to read topics and groups")
+    return fail("broker.groups", error.str(), "try again; if it stays like this, look into the broker's log")
 
 
 #: Messages. A worker and a sink take some hundred a second each; more than a minute of that is behind.

@@ -94,7 +94,7 @@ def _broker(settings: Settings, fabric: Fabric | None, clock: Clock) -> Iterator
         yield from _lags(settings, kafka, facts)
         yield from _recent(kafka, facts, fabric, clock)
     except KafkaException as error:
-        yield fail("broker.access", error.args[0].str(), "grant this user to read topics and groups")
+        yield broker.judge_refusal(error.args[0])
 
 
 def _lags(settings: Settings, kafka: KafkaSettings, facts: broker.BrokerFacts) -> Iterator[Finding]:

@@ -7,9 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from bytetracker.doctor import machine
-from bytetracker.doctor.broker import LAG_MAX, BrokerFacts, Lag, TopicFacts, judge_lag, judge_topics
+from bytetracker.doctor import broker, machine
+from bytetracker.doctor.broker import (
+    LAG_MAX,
+    BrokerFacts,
+    Lag,
+    TopicFacts,
+    judge_lag,
+    judge_refusal,
+    judge_topics,
+    lag_of,
+)
 from bytetracker.doctor.finding import Finding, document, fail, line, ok, warn, worst
 from bytetracker.doctor.inventory import (
     check_maintenance,
@@ -129,6 +139,38 @@ def _facts(brokers: int = 1, **changes: Any) -> BrokerFacts:
     topics = {t.name: TopicFacts(t.partitions(8), brokers, brokers, t.broker_config()) for t in all_topics()}
     topics["probe-outcomes"] = replace(topics["probe-outcomes"], **changes)
     return BrokerFacts(brokers, topics)
+
+
+class _NewBroker:
+    """A consumer of a broker that has not made its topic of commits when it is first asked."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.answers = [KafkaError.COORDINATOR_NOT_AVAILABLE, KafkaError.NOT_COORDINATOR]
+
+    def committed(self, places: list[TopicPartition], timeout: float) -> list[TopicPartition]:
+        if self.answers:
+            raise KafkaException(KafkaError(self.answers.pop()))
+        return [TopicPartition(place.topic, place.partition, 7) for place in places]
+
+    def get_watermark_offsets(self, place: TopicPartition, timeout: float) -> tuple[int, int]:
+        return 0, 10
+
+    def close(self) -> None:
+        pass
+
+
+def test_a_broker_that_has_no_commits_yet_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broker, "Consumer", _NewBroker)
+    assert lag_of({}, "sink", {"faults": 1, "probe-results": 2}) == Lag(9, ())
+
+
+def test_only_missing_rights_are_said_to_be_missing() -> None:
+    refused = judge_refusal(KafkaError(KafkaError.GROUP_AUTHORIZATION_FAILED))
+    assert (refused.check, refused.status) == ("broker.access", "fail")
+    assert "grant" in refused.do
+    busy = judge_refusal(KafkaError(KafkaError.COORDINATOR_LOAD_IN_PROGRESS))
+    assert (busy.check, busy.status) == ("broker.groups", "fail")
+    assert "grant" not in busy.do
 
 
 @pytest.mark.parametrize(

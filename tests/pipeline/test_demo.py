@@ -23,7 +23,7 @@ from schemas.kafka import KafkaSettings
 from tests.pipeline.commands import Command, ask_store, until
 from tests.pipeline.tap import Outputs, Tap
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(200)]
+pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(200)]
 
 PARTITIONS = 4
 RATE = 0.3

@@ -31,7 +31,7 @@ from tests.pipeline.tap import Outputs, Tap
 from tests.pipeline.traffic import Running, Traffic
 from tests.pipeline.workers import Workers
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(150)]
+pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(150)]
 
 PARTITIONS = 4
 FABRIC = "small"

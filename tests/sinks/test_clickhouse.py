@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import ipaddress
-import select
+import selectors
 import socket
 import ssl
 import threading
@@ -169,12 +169,12 @@ def _serve(listener: socket.socket, context: ssl.SSLContext, port: int) -> None:
 
 def _copy(client: ssl.SSLSocket, server: socket.socket) -> None:
     """Both ways, in one thread: a TLS socket does not bear two."""
-    with suppress(OSError), client, server:
+    with suppress(OSError), client, server, selectors.DefaultSelector() as selector:
+        for each in (client, server):
+            selector.register(each, selectors.EVENT_READ)
         while True:
-            readable = select.select([] if client.pending() else [client, server], [], [], None)[0] or [
-                client
-            ]
-            for source in readable:
+            for source in [client] if client.pending() else [key.fileobj for key, _ in selector.select()]:
+                assert isinstance(source, socket.socket)
                 data = source.recv(65_536)
                 if not data:
                     return

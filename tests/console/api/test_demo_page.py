@@ -22,7 +22,7 @@ from bytetracker.embedded.process import free_port
 from bytetracker.run.pipeline import CONSOLE_PORT
 from console.security import API
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow]
+pytestmark = [pytest.mark.servers, pytest.mark.alone]
 
 SQL = "SELECT suspects[1] AS suspect FROM fault_history WHERE kind = 'network_loss'"
 

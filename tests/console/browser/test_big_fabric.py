@@ -12,7 +12,7 @@ from tests.console.browser.fake_api import FakeConsole
 from tests.console.browser.views import SIZES
 from tests.console.browser.visitor import Visitor
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.console.browser.running_demo import FAULT, LINK, running_demo
 from tests.console.browser.views import SCHEMES, SIZES
 from tests.console.browser.visitor import Visitor, until
 
-pytestmark = [pytest.mark.servers, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.servers, pytest.mark.alone, pytest.mark.timeout(600)]
 
 #: A fault is found within seconds; on a machine that is busy with other tests it may take longer.
 FOUND_MS = 240_000
