@@ -23,10 +23,10 @@ from schemas.partition import group_of, partition_of
 from schemas.rows import DIGEST, OUTCOME, Leg
 
 #: Per core and second, from docs/benchmarks.md ("reached").
-PROBES_PER_CORE = 275_000
-COPIES_PER_CORE = 1_020_000
-DIGESTS_PER_CORE = 1_060_000
-ROWS_PER_CORE = 1_480_000
+PROBES_PER_CORE = 282_000
+COPIES_PER_CORE = 1_100_000
+DIGESTS_PER_CORE = 770_000
+ROWS_PER_CORE = 1_320_000
 
 #: What lz4 leaves of batches of outcomes and digests.
 COMPRESSED = 0.42
