@@ -5,32 +5,20 @@ from __future__ import annotations
 import time
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka import Producer
 
 from bytetracker.faults.fault import Fault
 from bytetracker.faults.topic import FaultsTopic
-from bytetracker.topics_admin import BrokerUnreachable
+from bytetracker.topics_admin import BrokerUnreachable, create_topics
 from schemas import topics
 from schemas.framing import SingleObject
 from tests.faults.examples import LINK, LINK_LATER, SERVER
+from tests.pipeline.brokers import delete_topics
 from tests.servers.proxy import CuttableProxy, Mode
 from tests.sinks.examples import as_message
 
 pytestmark = pytest.mark.servers
 MODES: tuple[Mode, ...] = ("refuse", "black_hole")
-
-
-def _make_topic(bootstrap: str) -> None:
-    """The topic `faults`, if an earlier test has not made it."""
-    topic = topics.topic(topics.FAULTS)
-    new = NewTopic(topic.name, topic.partitions(1), 1, config=topic.broker_config())
-    admin = AdminClient({"bootstrap.servers": bootstrap})
-    try:
-        admin.create_topics([new])[topic.name].result(10)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise
 
 
 def _produce(bootstrap: str, *events: dict[str, object]) -> None:
@@ -53,7 +41,8 @@ def _collect(topic: FaultsTopic, number: int) -> list[Fault]:
 @pytest.mark.parametrize("mode", MODES)
 def test_a_broker_that_is_away_is_waited_for(proxied_broker: CuttableProxy, mode: Mode) -> None:
     address = proxied_broker.address
-    _make_topic(address)
+    delete_topics({"bootstrap.servers": address})  # Apache Kafka is one for all tests
+    create_topics({"bootstrap.servers": address}, 2)
     first = {"fault_id": f"first-{mode}-{time.time_ns()}"}
     second = {"fault_id": f"second-{mode}-{time.time_ns()}"}
     _produce(address, LINK | first)

@@ -31,15 +31,16 @@ def fresh_topics(kind: str, partitions: int, folder: Path, request: pytest.Fixtu
         return
     kafka: ApacheKafka = request.getfixturevalue("apache_kafka")
     config = {"bootstrap.servers": kafka.bootstrap}
-    _delete_topics(config)
+    delete_topics(config)
     try:
         create_topics(config, partitions)
         yield kafka.bootstrap
     finally:
-        _delete_topics(config)
+        delete_topics(config)
 
 
-def _delete_topics(config: dict[str, str]) -> None:
+def delete_topics(config: dict[str, str]) -> None:
+    """Take away ours, whoever made them, with what is in them."""
     admin = AdminClient(config)
     ours = {topic.name for topic in all_topics()}
     deadline_s = time.monotonic() + 20

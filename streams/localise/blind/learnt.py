@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas.partition import mix64
-from schemas.rows import PATHS, Leg
+from schemas.rows import PATHS, Leg, gather
 from streams.localise.blind.cells import LEG_CELLS, LEG_SWITCHES, UNKNOWN_CELLS, Cells
 
 I1 = NDArray[np.int8]
@@ -74,11 +74,11 @@ class LearntWays:
         if not len(rows):
             return
         self._packed = None
-        rows = rows[np.isin(rows["leg"], list(Leg))].astype(PATHS.dtype, copy=False)
+        rows = gather(rows, np.isin(rows["leg"], list(Leg))).astype(PATHS.dtype, copy=False)
         key = _keys_of_rows(rows)
         # Of a way that is said twice the later word holds.
         key, last = np.unique(key[::-1], return_index=True)
-        rows = rows.view(_ROW)[len(rows) - 1 - last].view(PATHS.dtype)
+        rows = gather(rows, len(rows) - 1 - last)
         at, known = self._find(key)
         later = ~known
         later[known] = slot_us > self._said_us[at[known]]
@@ -251,10 +251,11 @@ class LearntWays:
         numbers = np.frombuffer(data, ">i4", 5 * count, (9 + 4 * LEG_SWITCHES) * count).reshape(5, count)
         for name, column in zip((*_FIELDS, "leg"), numbers, strict=True):
             rows[name] = np.cumsum(column, dtype=np.int64)
-        order = np.argsort(_keys_of_rows(rows))
-        order = order[self._makes_sense(rows[order])]
-        self._rows, self._trust, self._said_us = rows[order].view(_ROW), trust[order], said_us[order]
-        self._key, self._end = _keys_of_rows(rows[order]), len(order)
+        key = _keys_of_rows(rows)
+        order = np.argsort(key)
+        order = order[self._makes_sense(gather(rows, order))]
+        self._rows, self._trust, self._said_us = rows.view(_ROW)[order], trust[order], said_us[order]
+        self._key, self._end = key[order], len(order)
         self._at = np.arange(self._end, dtype=np.int32)
 
 
